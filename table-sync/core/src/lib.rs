@@ -1,0 +1,43 @@
+//! Vocabulary and planner of table replication: no I/O, no runtime, no clock.
+//!
+//! A format crate (`table-sync-delta`, ...) describes a log in these types; the engine acts on
+//! them without knowing the format. The planner is a pure function from what was observed to a
+//! [`Plan`] with no choices left in it.
+//!
+//! # Invariants
+//! - Nothing here reads a store, a clock or randomness: equal inputs give equal plans.
+//! - A [`RelPath`] is confined to the table root; no other type of this crate names an object.
+//! - No type of `arrow`, `object_store`, `deltalake` or `tokio` appears here.
+
+mod blocked;
+mod digest;
+mod disposition;
+mod file;
+mod lag;
+pub mod limits;
+mod lint;
+mod path;
+mod plan;
+mod position;
+mod publication;
+mod replica;
+mod source;
+
+pub use blocked::{BlockCode, Blocked};
+pub use digest::{ChainHash, SetDigest, Sha256Digest};
+pub use disposition::Disposition;
+pub use file::{FileRef, ObjectIdentity, Role};
+pub use lag::{Lag, TableState};
+pub use lint::{LintError, lint};
+pub use path::{PathError, RelPath};
+pub use plan::{Plan, PlanInput, Planned, PlannedKind, Refusal, Start, plan};
+pub use position::Position;
+pub use publication::{Body, Expect, Kind, Op, Publication, SpoolFile, Step};
+pub use replica::{Hint, ReplicaError, ReplicaLog, ReplicaView};
+pub use source::{
+    BaseEntry, CommitEntry, Description, FileStream, Follows, Late, LogObject, SeenCommit,
+    SourceError, SourceLog, SourceView,
+};
+
+/// An error from a library below, kept only as a cause.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

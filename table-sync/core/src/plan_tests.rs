@@ -1,0 +1,304 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{BaseEntry, CommitEntry, lint};
+
+fn version(at: u64) -> Position {
+    Position::Version(at)
+}
+
+/// A source whose log holds these commits and checkpoints.
+fn source(commits: &[u64], bases: &[u64]) -> SourceView {
+    let commit = |at: &u64| CommitEntry {
+        position: version(*at),
+        follows: at
+            .checked_sub(1)
+            .map_or(Follows::Origin, |before| Follows::Position(version(before))),
+        committed_ms: 0,
+    };
+    SourceView {
+        commits: commits.iter().map(commit).collect(),
+        bases: bases.iter().map(|at| BaseEntry { position: version(*at) }).collect(),
+        ..SourceView::default()
+    }
+}
+
+fn replica(head: Option<u64>) -> ReplicaView {
+    ReplicaView { head: head.map(version), ..ReplicaView::default() }
+}
+
+struct Case {
+    commits: Vec<u64>,
+    bases: Vec<u64>,
+    head: Option<u64>,
+    unfinished: Option<u64>,
+    start: Start,
+    until: Option<u64>,
+    avoid: Vec<u64>,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        Self {
+            commits: (0..=4).collect(),
+            bases: vec![],
+            head: None,
+            unfinished: None,
+            start: Start::Latest,
+            until: None,
+            avoid: vec![],
+        }
+    }
+}
+
+#[track_caller]
+fn check(case: &Case, expect: Expect) {
+    let source = source(&case.commits, &case.bases);
+    let mut replica = replica(case.head);
+    replica.unfinished = case.unfinished.map(version);
+    let avoid: BTreeSet<_> = case.avoid.iter().copied().map(version).collect();
+    let input = PlanInput {
+        source: &source,
+        replica: &replica,
+        start: case.start,
+        until: case.until.map(version),
+        avoid: &avoid,
+    };
+    let plan = plan(&input);
+    lint(&plan, &source, &replica).unwrap();
+    expect.assert_eq(&plan.to_string());
+}
+
+#[test]
+fn new_replica_without_checkpoint_starts_at_the_first_commit() {
+    check(
+        &Case::default(),
+        expect![[r#"
+        head none
+        append 0..4
+    "#]],
+    );
+}
+
+#[test]
+fn new_replica_starts_at_the_newest_checkpoint() {
+    check(
+        &Case { bases: vec![1, 3], ..Case::default() },
+        expect![[r#"
+        head none
+        jump 3
+        append 4
+    "#]],
+    );
+}
+
+#[test]
+fn earliest_takes_the_whole_history_or_the_oldest_checkpoint() {
+    let whole = Case { bases: vec![3], start: Start::Earliest, ..Case::default() };
+    check(
+        &whole,
+        expect![[r#"
+        head none
+        append 0..4
+    "#]],
+    );
+    let cleaned = Case {
+        commits: (12..=25).collect(),
+        bases: vec![12, 20],
+        start: Start::Earliest,
+        ..Case::default()
+    };
+    check(
+        &cleaned,
+        expect![[r#"
+        head none
+        jump 12
+        append 13..25
+    "#]],
+    );
+}
+
+#[test]
+fn start_at_a_version_takes_the_nearest_checkpoint_below() {
+    let case = Case {
+        commits: (0..=25).collect(),
+        bases: vec![10, 20],
+        start: Start::At(version(14)),
+        until: Some(18),
+        ..Case::default()
+    };
+    check(
+        &case,
+        expect![[r#"
+        head none
+        jump 10
+        append 11..18
+    "#]],
+    );
+}
+
+#[test]
+fn a_replica_in_step_needs_nothing() {
+    check(
+        &Case { head: Some(4), ..Case::default() },
+        expect![[r#"
+        head 4
+    "#]],
+    );
+}
+
+#[test]
+fn a_cleaned_log_is_crossed_by_the_lowest_checkpoint_beyond() {
+    let case =
+        Case { commits: (8..=15).collect(), bases: vec![9, 12], head: Some(3), ..Case::default() };
+    check(
+        &case,
+        expect![[r#"
+        head 3
+        jump 9
+        append 10..15
+    "#]],
+    );
+}
+
+#[test]
+fn a_version_that_is_not_whole_is_jumped_over() {
+    let case = Case {
+        commits: (0..=9).collect(),
+        bases: vec![5, 8],
+        head: Some(2),
+        avoid: vec![4, 5],
+        ..Case::default()
+    };
+    check(
+        &case,
+        expect![[r#"
+        head 2
+        append 3
+        jump 8
+        append 9
+    "#]],
+    );
+}
+
+#[test]
+fn a_hole_without_a_later_checkpoint_is_refused_after_what_can_be_published() {
+    let case =
+        Case { commits: vec![0, 1, 2, 4, 5], bases: vec![1], head: Some(1), ..Case::default() };
+    check(
+        &case,
+        expect![[r#"
+        head 1
+        append 2
+        refuse history_lost: the commit after version 2 is missing at the source, and no later checkpoint is there to jump to; write one at the source
+    "#]],
+    );
+}
+
+#[test]
+fn an_interrupted_base_is_finished_first() {
+    let case = Case { bases: vec![1, 3], unfinished: Some(1), ..Case::default() };
+    check(
+        &case,
+        expect![[r#"
+        head none
+        jump 1
+        append 2..4
+    "#]],
+    );
+    let cleaned = Case { bases: vec![3], unfinished: Some(1), ..Case::default() };
+    check(
+        &cleaned,
+        expect![[r#"
+        head none
+        jump 3
+        append 4
+    "#]],
+    );
+}
+
+#[test]
+fn a_source_behind_its_replica_is_rewound() {
+    check(
+        &Case { head: Some(9), ..Case::default() },
+        expect![[r#"
+        head 9
+        refuse rewound: the source's newest version is 4, but version 9 is published here: the source table was replaced or rolled back; replicate the new table to a new location
+    "#]],
+    );
+}
+
+#[test]
+fn an_empty_source_is_no_table() {
+    check(
+        &Case { commits: vec![], ..Case::default() },
+        expect![[r#"
+        head none
+        refuse not_a_table: the source holds no table log: no commit and no checkpoint; check the location
+    "#]],
+    );
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_refused() {
+    check(
+        &Case { commits: vec![3, 4], ..Case::default() },
+        expect![[r#"
+        head none
+        refuse history_lost: no whole version up to 4 can be published: the first commit at the source is 3, complete checkpoints are none
+    "#]],
+    );
+}
+
+proptest! {
+    /// Carrying out a plan moves the head to the plan's end; planning again adds nothing, and
+    /// the linter agrees at every step.
+    #[test]
+    fn planning_is_idempotent_and_monotone(
+        commits in prop::collection::btree_set(0u64..40, 0..40),
+        bases in prop::collection::btree_set(0u64..40, 0..6),
+        head in prop::option::of(0u64..40),
+        until in prop::option::of(0u64..40),
+        avoid in prop::collection::btree_set(0u64..40, 0..4),
+        start in prop_oneof![
+            Just(Start::Latest),
+            Just(Start::Earliest),
+            (0u64..40).prop_map(|at| Start::At(version(at))),
+        ],
+    ) {
+        let commits: Vec<_> = commits.into_iter().collect();
+        let bases: Vec<_> = bases.into_iter().collect();
+        let source = source(&commits, &bases);
+        let avoid: BTreeSet<_> = avoid.into_iter().map(version).collect();
+        let mut replica = replica(head);
+        let until = until.map(version);
+        let input = PlanInput { source: &source, replica: &replica, start, until, avoid: &avoid };
+        let first = plan(&input);
+        prop_assert!(lint(&first, &source, &replica).is_ok());
+        for planned in &first.publications {
+            prop_assert!(!avoid.contains(&planned.position));
+            prop_assert!(until.is_none_or(|until| planned.position <= until));
+        }
+        let wanted = source.head().map(|head| until.map_or(head, |until| until.min(head)));
+        if first.refusal.is_none() {
+            prop_assert!(first.end() >= wanted);
+        }
+        // Carry out any prefix: what is left is the rest of the same plan.
+        for done in 0..=first.publications.len() {
+            if done > 0 {
+                replica.head = Some(first.publications[done - 1].position);
+            }
+            if replica.head.is_none() {
+                continue;
+            }
+            let input = PlanInput { source: &source, replica: &replica, start, until, avoid: &avoid };
+            let again = plan(&input);
+            prop_assert_eq!(&again.publications[..], &first.publications[done..]);
+        }
+    }
+}

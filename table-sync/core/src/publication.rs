@@ -1,0 +1,112 @@
+//! Publications: the writes that make a position visible, in order, with no choices left.
+
+use std::any::Any;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{ObjectIdentity, Position, RelPath, Sha256Digest};
+
+/// How a publication makes its position visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The next commit.
+    Append,
+    /// A base from which readers open the position without the commits below it.
+    Jump,
+    /// Objects derived from visible positions; reveals nothing new.
+    Attach,
+}
+
+/// The ordered writes of one position at one target.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// The position that is visible once all steps are done.
+    pub position: Position,
+    /// How it becomes visible.
+    pub kind: Kind,
+    /// Writes, in order. Each is done before the next starts.
+    pub steps: Vec<Step>,
+}
+
+/// One write below the table root.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Key below the table root.
+    pub key: RelPath,
+    /// What is written.
+    pub body: Body,
+    /// Under which condition.
+    pub op: Op,
+    /// The position that some reader may open once this step is done.
+    pub reveals: Option<Position>,
+}
+
+/// The bytes of a step.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// The object of the same key at the source, with this identity.
+    Copy(ObjectIdentity),
+    /// Bytes at hand.
+    Bytes(Bytes),
+    /// Bytes on local disk: too large for memory.
+    Spool(SpoolFile),
+}
+
+/// A local temporary file, deleted when the last clone is dropped.
+#[derive(Clone)]
+pub struct SpoolFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Digest of its bytes.
+    pub sha256: Sha256Digest,
+    guard: Arc<dyn Any + Send + Sync>,
+}
+
+impl SpoolFile {
+    /// Wraps a file; `guard` deletes it on drop.
+    pub fn new(
+        path: PathBuf,
+        size_bytes: u64,
+        sha256: Sha256Digest,
+        guard: impl Any + Send + Sync,
+    ) -> Self {
+        Self { path, size_bytes, sha256, guard: Arc::new(guard) }
+    }
+}
+
+impl std::fmt::Debug for SpoolFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let _ = &self.guard;
+        f.debug_struct("SpoolFile").field("size_bytes", &self.size_bytes).finish_non_exhaustive()
+    }
+}
+
+/// Condition of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Create if absent. An object with equal bytes counts as done; other bytes halt the table.
+    Create,
+    /// Create if absent. An object that is already visible to readers is kept: equal by protocol.
+    CreateOrKeep,
+    /// Create, or overwrite what is there with other bytes: no reader follows it yet.
+    CreateOrReplace,
+    /// Overwrite what was observed; anything else means that somebody else wrote.
+    Replace {
+        /// What must be there.
+        expect: Expect,
+    },
+}
+
+/// What must be at a key for a replacing write to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Absent,
+    /// The object that was observed.
+    Identity(ObjectIdentity),
+}

@@ -1,0 +1,72 @@
+//! The target's side of the seam: what a replica's log says about itself.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::{Blocked, BoxError, Disposition, LogObject, Position, RelPath, Sha256Digest};
+
+/// What one look at a replica's log found. Observed, never remembered.
+#[derive(Debug, Clone, Default)]
+pub struct ReplicaView {
+    /// The newest position that every reader opens; `None` while nothing is published.
+    pub head: Option<Position>,
+    /// Digest of the newest commit object.
+    pub fingerprint: Option<Sha256Digest>,
+    /// A base that some readers already open while its commit is missing: a publication that was
+    /// interrupted and must be finished, or overtaken, before anything else.
+    pub unfinished: Option<Position>,
+    /// The lowest position that readers can open.
+    pub earliest_readable: Option<Position>,
+    /// The objects of the log that were listed.
+    pub objects: BTreeMap<RelPath, LogObject>,
+    /// Listing started here; `None` = the whole log.
+    pub listed_from: Option<Position>,
+}
+
+/// A replica's log, read-only: the engine is the only writer.
+#[async_trait]
+pub trait ReplicaLog: Send + Sync {
+    /// Looks at the log. `hint` is a head that was published here before: it saves listing what
+    /// lies below, and is ignored when the log does not show it.
+    async fn observe(&self, hint: Option<Hint>) -> Result<ReplicaView, ReplicaError>;
+
+    /// The table's own id at the replica's head, where the format has one.
+    async fn table_id(&self, view: &ReplicaView) -> Result<Option<String>, ReplicaError>;
+}
+
+/// What an earlier pass left under `_driftless/` to save a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hint {
+    /// Head after that pass.
+    pub head: Position,
+    /// Lowest readable position after that pass.
+    pub earliest_readable: Position,
+}
+
+/// Why a replica's log could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplicaError {
+    /// The log holds what no publication of ours leaves behind.
+    #[error(transparent)]
+    Blocked(#[from] Blocked),
+    /// The store failed.
+    #[error("read {path} at the target")]
+    Io {
+        /// Key or folder below the table root.
+        path: String,
+        /// The store's error.
+        source: BoxError,
+    },
+}
+
+impl ReplicaError {
+    /// What the caller does next.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Blocked(_) => Disposition::Halt,
+            Self::Io { .. } => Disposition::Retry,
+        }
+    }
+}
