@@ -70,6 +70,8 @@ block_codes! {
     Rewound => "rewound",
     /// The target holds a commit with other bytes, or something that we did not write.
     Diverged => "diverged",
+    /// The target holds a table that this program did not write; it may be adopted.
+    ForeignReplica => "foreign_replica",
     /// The target store cannot hold a replica safely.
     UnfitTarget => "unfit_target",
     /// A limit of this program was exceeded.

@@ -1,6 +1,6 @@
 //! Lag: how far a replica is behind its source, and the state that follows from it.
 
-use crate::Position;
+use crate::{BlockCode, Position};
 
 /// What a table is doing at one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,15 @@ pub enum TableState {
 }
 
 impl TableState {
+    /// The state of a table that waits for a person for this reason.
+    pub fn of_blocked(code: BlockCode) -> Self {
+        match code {
+            BlockCode::Rewound => Self::Rewound,
+            BlockCode::Diverged => Self::Diverged,
+            _ => Self::Blocked,
+        }
+    }
+
     /// The state as machines read it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -33,7 +33,7 @@ pub use path::{PathError, RelPath};
 pub use plan::{Plan, PlanInput, Planned, PlannedKind, Refusal, Start, plan};
 pub use position::Position;
 pub use publication::{Body, Expect, Kind, Op, Publication, SpoolFile, Step};
-pub use replica::{Hint, ReplicaError, ReplicaLog, ReplicaView};
+pub use replica::{Hint, Pointer, ReplicaError, ReplicaLog, ReplicaView};
 pub use source::{
     BaseEntry, CommitEntry, Description, FileStream, Follows, Late, LogObject, SeenCommit,
     SourceError, SourceLog, SourceView,

@@ -265,17 +265,22 @@ fn hole(input: &PlanInput<'_>, cursor: Position) -> Refusal {
 }
 
 fn unreachable_start(input: &PlanInput<'_>, wanted: Position) -> Refusal {
-    let first = input.source.commits.first().map(|commit| commit.position);
-    let bases: Vec<_> = input.source.bases.iter().map(|base| base.position.to_string()).collect();
-    let first = first.map_or_else(|| "none".to_owned(), |at| at.to_string());
-    let bases = if bases.is_empty() { "none".to_owned() } else { bases.join(", ") };
-    Blocked::table(
-        BlockCode::HistoryLost,
-        format!(
-            "no whole version up to {wanted} can be published: the first commit at the source is \
-             {first}, complete checkpoints are {bases}"
-        ),
-    )
+    let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
+    let list = |positions: &mut dyn Iterator<Item = Position>| {
+        or_none(positions.map(|at| at.to_string()).collect::<Vec<_>>().join(", "))
+    };
+    let first = list(&mut input.source.commits.first().map(|commit| commit.position).into_iter());
+    let bases = list(&mut input.source.bases.iter().map(|base| base.position));
+    let mut message = format!(
+        "no whole version up to {wanted} can be published: the first commit at the source is \
+         {first}, complete checkpoints are {bases}"
+    );
+    if !input.avoid.is_empty() {
+        let lost = list(&mut input.avoid.iter().copied());
+        message.push_str("; files are gone that these versions need: ");
+        message.push_str(&lost);
+    }
+    Blocked::table(BlockCode::HistoryLost, message)
 }
 
 #[cfg(test)]

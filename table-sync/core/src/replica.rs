@@ -18,10 +18,21 @@ pub struct ReplicaView {
     pub unfinished: Option<Position>,
     /// The lowest position that readers can open.
     pub earliest_readable: Option<Position>,
+    /// What the log's own pointer to a base says, where the format has one and it parses.
+    pub pointer: Option<Pointer>,
     /// The objects of the log that were listed.
     pub objects: BTreeMap<RelPath, LogObject>,
     /// Listing started here; `None` = the whole log.
     pub listed_from: Option<Position>,
+}
+
+/// A log's own pointer to a base (`_last_checkpoint`), as it was read. It only moves forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pointer {
+    /// The position of the base that it names.
+    pub position: Position,
+    /// Digest of its bytes.
+    pub sha256: Sha256Digest,
 }
 
 /// A replica's log, read-only: the engine is the only writer.

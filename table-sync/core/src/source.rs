@@ -140,6 +140,13 @@ pub trait SourceLog: Send + Sync {
     /// Reads a commit object's digest and identity; `None` where the source has none (any more).
     async fn commit(&self, position: Position) -> Result<Option<SeenCommit>, SourceError>;
 
+    /// Whether a commit after `head` may have appeared: one cheap request, for polling between
+    /// looks. Answers `true` where the format cannot tell.
+    async fn moved_past(&self, head: Position) -> Result<bool, SourceError> {
+        let _ = head;
+        Ok(true)
+    }
+
     /// Whether the commit object is still the one that was read.
     async fn unchanged(&self, seen: &SeenCommit) -> Result<bool, SourceError>;
 

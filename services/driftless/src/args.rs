@@ -1,0 +1,417 @@
+//! The command line: what may be asked for, with help that teaches.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use table_sync_core::{Position, Start};
+
+use crate::units::{parse_duration, parse_price, parse_rate};
+
+const LONG_ABOUT: &str = "\
+Keeps lakehouse tables identical across stores.
+
+Driftless reads a table's transaction log at the source, copies exactly the files that committed \
+versions need, proves that they arrived, and then publishes each version at every target with one \
+atomic write. A reader at a target opens a whole committed version at any instant, never half of \
+one.";
+
+const AFTER_HELP: &str = "\
+A table is a URL (s3://bucket/path, gs://bucket/path, az://container/path, abfss://..., \
+file:///path), a plain path, or NAME:path where the configuration file has [stores.NAME].
+
+Examples:
+  driftless inspect s3://lake/sales/orders
+  driftless sync s3://lake/sales/orders s3://replica/sales/orders
+  driftless verify lake:sales/orders vast:sales/orders --level bytes
+  driftless demo
+
+Exit codes: 0 done; 1 failed, a retry may help; 2 arguments or configuration; 3 blocked, a person \
+must decide; 4 the target differs from the source; 130 stopped by Ctrl-C.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "driftless",
+    version,
+    about = "Keeps lakehouse tables identical across stores",
+    long_about = LONG_ABOUT,
+    after_help = AFTER_HELP,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that may stand before or after the command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// Configuration file [default: driftless/driftless.toml in the user's configuration folder]
+    #[arg(long, global = true, value_name = "FILE", env = "DRIFTLESS_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// What is printed on standard output; json prints exactly one document
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value = "human")]
+    pub(crate) output: OutputForm,
+    /// Neither progress nor logs below errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// How much is logged on standard error
+    #[arg(long, global = true, value_enum, value_name = "LEVEL", default_value = "warn")]
+    pub(crate) log_level: LogLevel,
+    /// How it is logged
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Keep our own objects here instead of under _driftless/ beside the tables of each target
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) state: Option<String>,
+    /// Certificates (PEM) that are trusted besides the system's
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// HTTP proxy, http://host:port
+    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
+    pub(crate) proxy: Option<String>,
+    /// How long one operation is retried before it counts as failed
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        default_value = "60s",
+        value_parser = parse_duration
+    )]
+    pub(crate) timeout: Duration,
+}
+
+/// What is printed on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputForm {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What a person must act on.
+    Error,
+    /// What a person may want to know.
+    Warn,
+    /// What is done.
+    Info,
+    /// How it is done.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what a table is, and whether it can be replicated
+    #[command(after_help = INSPECT_HELP)]
+    Inspect(Inspect),
+    /// Show what a sync would do; write nothing
+    #[command(after_help = PLAN_HELP)]
+    Plan(Plan),
+    /// Publish what is new at the source
+    #[command(after_help = SYNC_HELP)]
+    Sync(Sync),
+    /// Hold targets against their source
+    #[command(after_help = VERIFY_HELP)]
+    Verify(Verify),
+    /// Show how far targets are behind
+    #[command(after_help = STATUS_HELP)]
+    Status(Status),
+    /// Find out what a store really does, and whether it may be a target
+    #[command(after_help = PROBE_HELP)]
+    Probe(Probe),
+    /// See it work: a live table, its replica, and a reader that never sees half a version
+    #[command(after_help = DEMO_HELP)]
+    Demo(Demo),
+    /// Print a completion script for a shell
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+const INSPECT_HELP: &str = "\
+Exit code 3: the table cannot be replicated; the reason is named.
+
+Examples:
+  driftless inspect s3://lake/sales/orders
+  driftless inspect ./orders --output json";
+
+const PLAN_HELP: &str = "\
+Examples:
+  driftless plan s3://lake/orders s3://replica/orders --bandwidth 2Gbps
+  driftless plan s3://lake/orders s3://replica/orders --egress-usd-per-gib 0.09
+  driftless plan 's3://lake/sales/*' s3://replica/sales --output json
+  driftless plan ./orders ./replica/orders --files > files.ndjson";
+
+const SYNC_HELP: &str = "\
+Several tables: a SOURCE with * stands for every table that matches, and each goes to \
+TARGET/<name>, its path below the folder before the first *. Or name each with --table. \
+Tables that match nothing yet are not created.
+
+One pass brings every target to what the source holds now. A run that was stopped is simply \
+started again.
+
+Examples:
+  driftless sync s3://lake/orders s3://replica/orders
+  driftless sync s3://lake/orders vast:orders backup:orders      one read, two targets
+  driftless sync s3://lake/orders vast:orders --follow           until Ctrl-C
+  driftless sync 's3://lake/sales/*' s3://replica/sales          every table of a folder
+  driftless sync --table lake:a=vast:a --table lake:b=vast:b,backup:b";
+
+const VERIFY_HELP: &str = "\
+Each level includes the ones before it; rows includes log. Exit code 4: a target differs.
+
+Examples:
+  driftless verify s3://lake/orders s3://replica/orders
+  driftless verify s3://lake/orders s3://replica/orders --level bytes
+  driftless verify ./orders ./replica/orders --level rows --version-at 7";
+
+const STATUS_HELP: &str = "\
+Examples:
+  driftless status s3://lake/orders s3://replica/orders
+  driftless status lake:orders vast:orders backup:orders --output json";
+
+const PROBE_HELP: &str = "\
+Makes real requests under _driftless/ at the store's root, and removes what it wrote. The answer \
+is remembered there, so that sync need not ask again; run probe again after the store changed.
+
+Exit codes: 0 fit; 1 no conclusive answer; 3 unfit to be a target.
+
+Examples:
+  driftless probe s3://replica/orders
+  driftless probe vast:orders --output json";
+
+const DEMO_HELP: &str = "\
+Runs on temporary folders and needs no store. A writer keeps changing a table (appends, updates, \
+deletes, compaction), sync follows it, and a reader keeps querying the replica. Exit code 4 if \
+one read was torn.
+
+Examples:
+  driftless demo
+  driftless demo --seconds 20 --keep";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  driftless completions bash > ~/.local/share/bash-completion/completions/driftless
+  driftless completions zsh > ~/.zfunc/_driftless
+  driftless completions fish > ~/.config/fish/completions/driftless.fish";
+
+/// The tables that a command works on.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Tables {
+    /// Table to read; a * in its path stands for every table that matches
+    #[arg(value_name = "SOURCE", required_unless_present = "table", conflicts_with = "table")]
+    pub(crate) source: Option<String>,
+    /// Where its replicas are
+    #[arg(value_name = "TARGET", required_unless_present = "table")]
+    pub(crate) targets: Vec<String>,
+    /// One more table, instead of SOURCE TARGET...; may be repeated
+    #[arg(long, value_name = "SOURCE=TARGET[,TARGET]")]
+    pub(crate) table: Vec<String>,
+    #[command(flatten)]
+    pub(crate) paths: Paths,
+}
+
+/// What happens to absolute references in a log.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Paths {
+    /// Absolute file references in a log: refuse the table, or take those into the table itself
+    #[arg(long, value_enum, value_name = "POLICY", default_value = "refuse")]
+    pub(crate) absolute_paths: AbsolutePaths,
+}
+
+/// Policy for absolute references.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AbsolutePaths {
+    /// The table is blocked.
+    Refuse,
+    /// References that point into the table's own folder are taken as relative ones.
+    Alias,
+}
+
+/// How far a pass goes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Range {
+    /// Where a new replica starts: latest, earliest, or a version
+    #[arg(long, value_name = "WHERE", default_value = "latest", value_parser = parse_start)]
+    pub(crate) start: Start,
+    /// Publish nothing above this version
+    #[arg(long, value_name = "VERSION", value_parser = parse_position)]
+    pub(crate) until: Option<Position>,
+}
+
+/// `driftless inspect`
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Table to look at
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    #[command(flatten)]
+    pub(crate) paths: Paths,
+}
+
+/// `driftless plan`
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) tables: Tables,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// Estimate how long it takes at this speed: 2Gbps, 100MB/s
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) bandwidth: Option<NonZeroU64>,
+    /// Estimate what the source's provider charges
+    #[arg(long, value_name = "USD", value_parser = parse_price)]
+    pub(crate) egress_usd_per_gib: Option<f64>,
+    /// Print the files that the plan needs instead, one JSON document a line
+    #[arg(long)]
+    pub(crate) files: bool,
+}
+
+/// `driftless sync`
+#[derive(Debug, Args)]
+pub(crate) struct Sync {
+    #[command(flatten)]
+    pub(crate) tables: Tables,
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// Keep going until stopped; with --output json one document a pass
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Files in flight at once
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub(crate) transfers: NonZeroUsize,
+    /// Read the source no faster than this: 2Gbps, 100MB/s
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) bandwidth_limit: Option<NonZeroU64>,
+    /// Take over a replica that another tool copied, once every byte of it was verified
+    #[arg(long)]
+    pub(crate) adopt: bool,
+}
+
+/// `driftless verify`
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) tables: Tables,
+    /// How deep
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "files")]
+    pub(crate) level: VerifyLevel,
+    /// Version to verify [default: the target's newest]
+    #[arg(long, value_name = "VERSION", value_parser = parse_position)]
+    pub(crate) version_at: Option<Position>,
+}
+
+/// Depth of a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyLevel {
+    /// Every commit has the same bytes at both sides
+    Log,
+    /// And the same files are live, each there with its size
+    Files,
+    /// And every file has the same checksum; reads everything
+    Bytes,
+    /// Both sides are read with another engine and the rows compared; includes log
+    Rows,
+}
+
+/// `driftless status`
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) tables: Tables,
+}
+
+/// `driftless probe`
+#[derive(Debug, Args)]
+pub(crate) struct Probe {
+    /// Table, or the folder of tables, whose store is asked
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: String,
+}
+
+/// `driftless demo`
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How long the table is written
+    #[arg(long, value_name = "N", default_value = "40", value_parser = clap::value_parser!(u64).range(5..=3600))]
+    pub(crate) seconds: u64,
+    /// Keep the two tables and say where they are
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Choose the writer's operations
+    #[arg(long, value_name = "N", default_value = "7")]
+    pub(crate) seed: u64,
+}
+
+fn parse_start(text: &str) -> Result<Start, String> {
+    match text {
+        "latest" => Ok(Start::Latest),
+        "earliest" => Ok(Start::Earliest),
+        version => parse_position(version)
+            .map(Start::At)
+            .map_err(|_| "write latest, earliest or a version number".to_owned()),
+    }
+}
+
+fn parse_position(text: &str) -> Result<Position, String> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let version = text.parse().ok().filter(|_| digits);
+    version.map(Position::Version).ok_or_else(|| "write a version number, such as 7".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_ends_with_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn starts_and_versions() {
+        assert_eq!(parse_start("latest"), Ok(Start::Latest));
+        assert_eq!(parse_start("earliest"), Ok(Start::Earliest));
+        assert_eq!(parse_start("7"), Ok(Start::At(Position::Version(7))));
+        for text in ["", "-1", "+1", "newest", "1.0", "99999999999999999999"] {
+            assert!(parse_start(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! One run: parse, start, carry out or be stopped, and say how it ended.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, Command, Globals};
+use crate::commands;
+use crate::exit::{CommandError, Exit};
+use crate::output::progress::Screen;
+use crate::output::{self, Output, OutputError};
+use crate::wire::Wire;
+
+/// How long tasks that cannot be stopped in the middle (a file system call) may take to end.
+const STOP_PATIENCE: Duration = Duration::from_millis(200);
+
+/// What every command is given.
+pub(crate) struct Setting {
+    pub(crate) wire: Wire,
+    pub(crate) globals: Globals,
+    pub(crate) output: Output,
+    pub(crate) screen: Screen,
+}
+
+/// How a command may end without having said so itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ended {
+    /// It could not be carried out.
+    #[error("{}", .0.message)]
+    Error(CommandError),
+    /// Nobody takes what it prints.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+impl From<CommandError> for Ended {
+    fn from(error: CommandError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Carries out a command line.
+pub(crate) fn run(arguments: Vec<OsString>) -> Exit {
+    let Cli { globals, command } = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error, &arguments),
+    };
+    let output = Output::new(&globals);
+    let screen = Screen::new(globals.quiet);
+    output::log::start(&globals, &screen);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let hint = "free some memory or threads, then run again";
+            let error = CommandError::failed("internal", format!("start: {error}"), hint);
+            output.error(&error);
+            return error.exit;
+        }
+    };
+    let following = matches!(&command, Command::Sync(sync) if sync.follow);
+    let exit = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = interrupted() => stopped(output, &screen, following),
+            exit = carry_out(command, globals, output, screen.clone()) => exit,
+        }
+    });
+    screen.clear();
+    runtime.shutdown_timeout(STOP_PATIENCE);
+    exit
+}
+
+async fn carry_out(command: Command, globals: Globals, output: Output, screen: Screen) -> Exit {
+    let done = async {
+        if let Command::Completions { shell } = command {
+            return commands::completions::run(shell).map_err(Ended::from);
+        }
+        let wire = Wire::new(&globals)?;
+        let setting = Setting { wire, globals, output, screen };
+        match command {
+            Command::Inspect(args) => commands::inspect::run(&setting, &args).await,
+            Command::Plan(args) => commands::plan::run(&setting, &args).await,
+            Command::Sync(args) => commands::sync::run(&setting, &args).await,
+            Command::Verify(args) => commands::verify::run(&setting, &args).await,
+            Command::Status(args) => commands::status::run(&setting, &args).await,
+            Command::Probe(args) => commands::probe::run(&setting, &args).await,
+            Command::Demo(args) => commands::demo::run(&setting, &args).await,
+            Command::Completions { .. } => Ok(Exit::Done),
+        }
+    };
+    match done.await {
+        Ok(exit) => exit,
+        Err(Ended::Error(error)) => {
+            output.error(&error);
+            error.exit
+        }
+        // Whoever read our output has left: there is nobody to tell.
+        Err(Ended::Output(_)) => Exit::Failed,
+    }
+}
+
+/// Help and version go to standard output and are no failure.
+fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> Exit {
+    let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if help {
+        // When nobody takes the help there is nobody to tell.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    if wants_json(arguments) {
+        let text = error.render().to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let message = first.trim_start_matches("error: ").to_owned();
+        let error = CommandError::arguments(message, "see `driftless --help`");
+        // When nobody takes it, the exit code is all that is left.
+        let document = output::json::ErrorDocument::of(&error);
+        let _ = output::json_line(&document);
+        return error.exit;
+    }
+    let _ = error.print();
+    Exit::Usage
+}
+
+/// Whether a command line that does not parse asks for JSON.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let pairs = arguments.iter().zip(arguments.iter().skip(1));
+    arguments.iter().any(|text| text == "--output=json")
+        || pairs.into_iter().any(|(name, value)| name == "--output" && value == "json")
+}
+
+/// Completes on Ctrl-C or SIGTERM.
+async fn interrupted() {
+    #[cfg(unix)]
+    let terminated = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<Option<()>>();
+    tokio::select! {
+        caught = tokio::signal::ctrl_c() => if caught.is_err() { std::future::pending().await },
+        _ = terminated => {}
+    }
+}
+
+/// The command's future is dropped: nothing it had begun is visible at any target.
+fn stopped(output: Output, screen: &Screen, following: bool) -> Exit {
+    screen.clear();
+    let error = CommandError {
+        exit: Exit::Interrupted,
+        code: "interrupted".to_owned(),
+        message: "stopped; what was published stays, and nothing half-visible is left".to_owned(),
+        hint: "run the same command again to go on".to_owned(),
+    };
+    // Each pass of --follow has printed its own document.
+    if output.is_json() && !following {
+        output.error(&error);
+    }
+    screen.line(&format!("{}\n  {}", error.message, error.hint));
+    error.exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_recognised_when_nothing_else_is() {
+        let wants = |text: &str| {
+            let arguments: Vec<_> = text.split(' ').map(OsString::from).collect();
+            wants_json(&arguments)
+        };
+        assert!(wants("driftless --output json sink"));
+        assert!(wants("driftless sink --output=json"));
+        assert!(!wants("driftless --output human json"));
+        assert!(!wants("driftless sync json --output"));
+    }
+}

@@ -1,0 +1,106 @@
+//! What we remember beside the tables of a store: `_driftless/replicas/<table>.json`.
+//!
+//! A descriptor names the source of a replica and its head after the last pass. It saves a
+//! listing; it is never the truth about the replica: a head that the log does not show is
+//! ignored. It is written by compare-and-set, and only when something changed.
+
+use serde::{Deserialize, Serialize};
+use table_sync_core::limits::SMALL_OBJECT_BYTES_MAX;
+use table_sync_core::{Hint, ObjectIdentity, Position};
+use table_sync_store::{ReadError, Store, WriteError};
+
+/// Layout of the descriptor. A reader accepts its own and lower numbers, and ignores fields that
+/// it does not know, so that two neighbouring releases can share a store.
+pub const LAYOUT: u32 = 1;
+
+/// The descriptor of one replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// Layout number, [`LAYOUT`].
+    pub layout: u32,
+    /// The source's URL, without credentials.
+    pub source: String,
+    /// Table format.
+    pub format: String,
+    /// Head after the last pass.
+    pub head: Option<Position>,
+    /// Lowest readable position after the last pass.
+    pub earliest_readable: Option<Position>,
+    /// The table's folder was empty when we started: every object in it is ours, and whole.
+    pub ours_from_start: bool,
+    /// The store was probed and is fit to be a target.
+    pub store_fit: bool,
+    /// Fencing number of the owner that deletes; grows with each owner.
+    #[serde(default)]
+    pub epoch: u64,
+}
+
+impl Descriptor {
+    pub(crate) fn hint(&self) -> Option<Hint> {
+        Some(Hint { head: self.head?, earliest_readable: self.earliest_readable? })
+    }
+}
+
+/// A descriptor as it was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) identity: ObjectIdentity,
+}
+
+/// Key of a table's descriptor below the store root.
+pub fn descriptor_key(table: &str) -> String {
+    format!("_driftless/replicas/{table}.json")
+}
+
+/// Key of the remembered probe result below the store root.
+pub fn probe_key() -> &'static str {
+    "_driftless/probe.json"
+}
+
+/// Why a descriptor could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DescriptorError {
+    #[error("{key} was written by a newer release (layout {layout}); upgrade this one")]
+    Newer { key: String, layout: u32 },
+    #[error("{key} does not parse; remove it and run again with --adopt")]
+    Damaged { key: String, source: serde_json::Error },
+    #[error("read {key}")]
+    Read { key: String, source: ReadError },
+}
+
+pub(crate) async fn load(state: &Store, table: &str) -> Result<Option<Loaded>, DescriptorError> {
+    let key = descriptor_key(table);
+    let found = state.get(&key, SMALL_OBJECT_BYTES_MAX).await;
+    let found = found.map_err(|source| DescriptorError::Read { key: key.clone(), source })?;
+    let Some((bytes, facts)) = found else { return Ok(None) };
+    #[derive(Deserialize)]
+    struct LayoutOnly {
+        layout: u32,
+    }
+    let damaged = |source| DescriptorError::Damaged { key: key.clone(), source };
+    let LayoutOnly { layout } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    if layout > LAYOUT {
+        return Err(DescriptorError::Newer { key, layout });
+    }
+    let descriptor = serde_json::from_slice(&bytes).map_err(damaged)?;
+    Ok(Some(Loaded { descriptor, identity: facts.identity }))
+}
+
+/// Writes the descriptor over what was read. A lost race is no error: the other process wrote
+/// what it saw, and both saw the same log.
+pub(crate) async fn save(
+    state: &Store,
+    table: &str,
+    descriptor: &Descriptor,
+    expect: Option<&ObjectIdentity>,
+) -> Result<Option<ObjectIdentity>, WriteError> {
+    let key = descriptor_key(table);
+    let mut body = serde_json::to_vec_pretty(descriptor).unwrap_or_default();
+    body.push(b'\n');
+    match state.replace(&key, body.into(), expect).await {
+        Ok(facts) => Ok(Some(facts.identity)),
+        Err(WriteError::Changed { .. } | WriteError::Exists { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,112 @@
+//! One target during a pass: what stopped it, and what was done there.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use table_sync_core::Blocked;
+use table_sync_store::{ReadError, WriteError};
+
+use crate::report::{Failure, FailureCode};
+use crate::{Source, Target};
+
+/// Why nothing more is done at a target in this round.
+#[derive(Debug, Clone)]
+pub(crate) enum Stop {
+    /// A retry may help.
+    Failed(Failure),
+    /// A person must decide.
+    Blocked(Blocked),
+    /// The target trails the others and goes on alone.
+    Behind,
+}
+
+/// One target, shared by the tasks that write to it.
+pub(crate) struct Lane {
+    pub(crate) target: Target,
+    /// Every object in the table's folder was written by us, whole: sizes can be trusted where
+    /// the store keeps no checksum.
+    pub(crate) ours_from_start: bool,
+    /// Source and target are one store, so that it can copy by itself.
+    pub(crate) same_store: bool,
+    /// Files are often there already: ask before sending bytes.
+    ask_first: AtomicBool,
+    stop: OnceLock<Stop>,
+    pub(crate) copied_files: AtomicU64,
+    pub(crate) copied_bytes: AtomicU64,
+    pub(crate) skipped_files: AtomicU64,
+}
+
+impl Lane {
+    pub(crate) fn new(source: &Source, target: Target, ours_from_start: bool) -> Self {
+        let same_store = source.store.same_store(&target.store);
+        Self {
+            target,
+            ours_from_start,
+            same_store,
+            ask_first: AtomicBool::new(false),
+            stop: OnceLock::new(),
+            copied_files: AtomicU64::new(0),
+            copied_bytes: AtomicU64::new(0),
+            skipped_files: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.stop.get().is_none()
+    }
+
+    /// Stops the lane; the first reason stays.
+    pub(crate) fn halt(&self, stop: Stop) {
+        let _ = self.stop.set(stop);
+    }
+
+    pub(crate) fn stopped(&self) -> Option<&Stop> {
+        self.stop.get()
+    }
+
+    pub(crate) fn asks_first(&self) -> bool {
+        self.ask_first.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_asks_first(&self, ask: bool) {
+        self.ask_first.store(ask, Ordering::Relaxed);
+    }
+
+    pub(crate) fn copied(&self, bytes: u64) {
+        self.copied_files.fetch_add(1, Ordering::Relaxed);
+        self.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn skipped(&self) {
+        self.skipped_files.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A failure at the target, from a read.
+pub(crate) fn target_read_failure(error: &ReadError) -> Failure {
+    let code = match error {
+        ReadError::Denied { .. } => FailureCode::Denied,
+        _ => FailureCode::TargetUnavailable,
+    };
+    Failure::new(code, error)
+}
+
+/// A failure at the target, from a write.
+pub(crate) fn target_write_failure(error: &WriteError) -> Failure {
+    let code = match error {
+        WriteError::Denied { .. } => FailureCode::Denied,
+        WriteError::Changed { .. } => FailureCode::Contended,
+        _ => FailureCode::TargetUnavailable,
+    };
+    Failure::new(code, error)
+}
+
+/// A failure at the source, from a read.
+pub(crate) fn source_read_failure(error: &ReadError) -> Failure {
+    let code = match error {
+        ReadError::Denied { .. } => FailureCode::Denied,
+        ReadError::Changed { .. } => FailureCode::SourceChanged,
+        _ => FailureCode::SourceUnavailable,
+    };
+    Failure::new(code, error)
+}

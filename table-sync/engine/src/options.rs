@@ -1,0 +1,90 @@
+//! What a pass works on, and how hard it may try.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use table_sync_core::{Position, ReplicaLog, SourceLog, Start};
+use table_sync_store::Store;
+
+use crate::{Clock, SystemClock};
+
+/// The table at the source.
+#[derive(Clone)]
+pub struct Source {
+    /// Its log.
+    pub log: Arc<dyn SourceLog>,
+    /// The store that holds it.
+    pub store: Store,
+    /// The table's path below the store root.
+    pub table: String,
+    /// For reports: no credentials.
+    pub url: String,
+}
+
+/// The table at one target.
+#[derive(Clone)]
+pub struct Target {
+    /// The replica's log, as the only writer sees it.
+    pub log: Arc<dyn ReplicaLog>,
+    /// The replica's log, as any reader sees it: for verification.
+    pub reader: Arc<dyn SourceLog>,
+    /// The store that holds the replica.
+    pub store: Store,
+    /// The store whose `_driftless/` holds what we remember; usually the same.
+    pub state: Store,
+    /// The table's path below the store root.
+    pub table: String,
+    /// For reports: no credentials.
+    pub url: String,
+}
+
+/// How a pass is carried out.
+#[derive(Clone)]
+pub struct Options {
+    /// Where a new replica starts.
+    pub start: Start,
+    /// Nothing above this position is published.
+    pub until: Option<Position>,
+    /// Files in flight at once, over all targets.
+    pub transfers: NonZeroUsize,
+    /// Bytes a second read from the source; `None` = no limit.
+    pub bandwidth_limit: Option<NonZeroU64>,
+    /// How long one operation is retried before it counts as failed.
+    pub retry_budget: Duration,
+    /// How long a commit may stay unreadable before a person is called.
+    pub commit_settle: Duration,
+    /// Positions whose files are copied at once; publishing stays in order.
+    pub window: NonZeroUsize,
+    /// How far, in bytes, one target may trail the common read of a file.
+    pub fan_out_bytes: usize,
+    /// How long the common read waits for a target that trails that far.
+    pub fan_out_patience: Duration,
+    /// Take over a replica that another tool wrote, once it was verified.
+    pub adopt: bool,
+    /// Wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            start: Start::Latest,
+            until: None,
+            transfers: NonZeroUsize::MIN.saturating_add(15),
+            bandwidth_limit: None,
+            retry_budget: Duration::from_secs(60),
+            commit_settle: Duration::from_secs(60),
+            window: NonZeroUsize::MIN.saturating_add(7),
+            fan_out_bytes: 8 << 20,
+            fan_out_patience: Duration::from_secs(2),
+            adopt: false,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// Key of a table's object below the store root.
+pub(crate) fn object_key(table: &str, key: &str) -> String {
+    if table.is_empty() { key.to_owned() } else { format!("{table}/{key}") }
+}

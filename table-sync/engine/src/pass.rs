@@ -1,0 +1,466 @@
+//! One pass: observe, plan, carry out, until every target holds what the source held at the start.
+//!
+//! Targets that start together share every read of the source. One that falls behind, or is
+//! behind from the start, goes on alone. Nothing here outlives the pass: a run right after a
+//! crash observes again and finds the work that was done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use table_sync_core::{
+    BlockCode, Blocked, Plan, PlanInput, Planned, PlannedKind, Position, ReplicaView, SourceError,
+    SourceView, TableState, lint, plan,
+};
+use tokio::sync::Semaphore;
+
+use crate::lane::{Lane, Stop};
+use crate::rate::Rate;
+use crate::report::{Failure, FailureCode, PassReport, TargetReport};
+use crate::transfer::Context;
+use crate::{Event, Options, Progress, Source, Target};
+
+mod ancestry;
+mod arrive;
+mod attach;
+mod execute;
+
+use ancestry::Ancestors;
+use execute::{Halt, Scheduled};
+
+/// Publications of one round. After each round both sides are observed again and derived objects
+/// are attached, so that readers of a long catch-up get checkpoints on the way.
+const ROUND_PUBLICATIONS: usize = 256;
+
+/// Rounds without any progress before the pass gives up.
+const IDLE_ROUNDS_MAX: usize = 16;
+
+/// Brings every target as far as the source allows.
+///
+/// Never fails as a whole: each target's report says how far it came and why it stopped. The
+/// targets' reports are in the order given.
+///
+/// Dropping the future stops the pass at once. Nothing half-visible is left: a publication that
+/// was interrupted is finished by the next pass.
+pub async fn pass(
+    source: &Source,
+    targets: &[Target],
+    options: &Options,
+    progress: Arc<dyn Progress>,
+) -> PassReport {
+    let context = Arc::new(Context {
+        source: source.clone(),
+        options: options.clone(),
+        progress,
+        rate: Arc::new(Rate::new(options.bandwidth_limit)),
+        permits: Semaphore::new(options.transfers.get()),
+    });
+    let runs: Vec<Run> = targets.iter().enumerate().map(|(at, t)| Run::new(at, t)).collect();
+    let mut groups = FuturesUnordered::new();
+    groups.push(group(Arc::clone(&context), runs));
+    let mut source_head = None;
+    let mut reports: BTreeMap<usize, TargetReport> = BTreeMap::new();
+    while let Some(outcome) = groups.next().await {
+        source_head = source_head.max(outcome.source_head);
+        for run in outcome.done {
+            reports.insert(run.index, run.report);
+        }
+        for run in outcome.behind {
+            groups.push(group(Arc::clone(&context), vec![run]));
+        }
+    }
+    PassReport {
+        source: source.url.clone(),
+        format: source.log.format(),
+        source_head,
+        targets: reports.into_values().collect(),
+    }
+}
+
+/// One target's way through a pass.
+struct Run {
+    index: usize,
+    target: Target,
+    report: TargetReport,
+    arrival: Option<arrive::Arrival>,
+    view: ReplicaView,
+    plan: Plan,
+    finished: bool,
+}
+
+impl Run {
+    fn new(index: usize, target: &Target) -> Self {
+        Self {
+            index,
+            target: target.clone(),
+            report: TargetReport::new(&target.url),
+            arrival: None,
+            view: ReplicaView::default(),
+            plan: Plan::default(),
+            finished: false,
+        }
+    }
+
+    fn block(&mut self, blocked: Blocked) {
+        self.report.state = TableState::of_blocked(blocked.code);
+        self.report.blocked = Some(blocked);
+        self.finished = true;
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.report.state = TableState::Failed;
+        self.report.failure = Some(failure);
+        self.finished = true;
+    }
+
+    fn stop(&mut self, stop: Stop) {
+        match stop {
+            Stop::Blocked(blocked) => self.block(blocked),
+            Stop::Failed(failure) => self.fail(failure),
+            Stop::Behind => {}
+        }
+    }
+
+    fn warn(&mut self, context: &Context, message: String) {
+        if self.report.warnings.contains(&message) {
+            return;
+        }
+        context.progress.event(Event::Warning { url: &self.target.url, message: &message });
+        self.report.warnings.push(message);
+    }
+}
+
+struct GroupOutcome {
+    source_head: Option<Position>,
+    done: Vec<Run>,
+    behind: Vec<Run>,
+}
+
+/// What a group learned about the source so far.
+struct Learned {
+    /// Positions that are not whole at the source.
+    avoid: BTreeSet<Position>,
+    /// The head that this pass works toward.
+    goal: Option<Position>,
+    ancestors: Ancestors,
+}
+
+async fn group(context: Arc<Context>, mut runs: Vec<Run>) -> GroupOutcome {
+    let mut behind = Vec::new();
+    let mut learned =
+        Learned { avoid: BTreeSet::new(), goal: None, ancestors: Ancestors::default() };
+    let mut source_head = None;
+    let mut idle_rounds = 0;
+    while runs.iter().any(|run| !run.finished) {
+        let published_before: usize = runs.iter().map(|run| run.report.published.len()).sum();
+        join_all(
+            runs.iter_mut().filter(|run| !run.finished).map(|run| arrive::observe(&context, run)),
+        )
+        .await;
+        let Some(view) = observe_source(&context, &mut runs).await else { break };
+        source_head = source_head.max(view.head());
+        learned.goal = learned.goal.or(view.head());
+        plan_runs(&context, &view, &mut runs, &mut learned).await;
+        let halt = round(&context, &view, &mut runs, &mut learned, &mut behind).await;
+        if let Some(halt) = halt {
+            settle_halt(&context, &view, &mut runs, &mut learned, halt).await;
+        }
+        let published: usize = runs.iter().map(|run| run.report.published.len()).sum();
+        idle_rounds = if published > published_before { 0 } else { idle_rounds + 1 };
+        if idle_rounds > IDLE_ROUNDS_MAX {
+            let failure = Failure::new(FailureCode::SourceChanged, &KeepsChanging);
+            for run in runs.iter_mut().filter(|run| !run.finished) {
+                run.fail(failure.clone());
+            }
+        }
+    }
+    GroupOutcome { source_head, done: runs, behind }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the source changed each time it was looked at")]
+struct KeepsChanging;
+
+/// Looks at the source from the lowest head of the group. `None` when that failed for all.
+async fn observe_source(context: &Context, runs: &mut [Run]) -> Option<SourceView> {
+    let active = || runs.iter().filter(|run| !run.finished);
+    active().next()?;
+    let fresh = active().any(|run| run.view.head.is_none());
+    let after = if fresh { None } else { active().filter_map(|run| run.view.head).min() };
+    let observed = retry_source(context, async || context.source.log.observe(after).await).await;
+    match observed {
+        Ok(view) => Some(view),
+        Err(error) => {
+            let stop = source_stop(context, error);
+            for run in runs.iter_mut().filter(|run| !run.finished) {
+                run.stop(stop.clone());
+            }
+            None
+        }
+    }
+}
+
+async fn plan_runs(context: &Context, view: &SourceView, runs: &mut [Run], learned: &mut Learned) {
+    for run in runs.iter_mut().filter(|run| !run.finished) {
+        if let Err(stop) = learned.ancestors.check(context, view, run).await {
+            run.stop(stop);
+            continue;
+        }
+        let until = match (context.options.until, learned.goal) {
+            (Some(until), Some(goal)) => Some(until.min(goal)),
+            (until, goal) => until.or(goal),
+        };
+        let input = PlanInput {
+            source: view,
+            replica: &run.view,
+            start: context.options.start,
+            until,
+            avoid: &learned.avoid,
+        };
+        run.plan = plan(&input);
+        if let Err(error) = lint(&run.plan, view, &run.view) {
+            run.fail(Failure::new(FailureCode::Internal, &error));
+            continue;
+        }
+        let target = &run.target.url;
+        let positions = run.plan.publications.len();
+        context.progress.event(Event::Planned { target, positions });
+    }
+}
+
+/// Carries out one round of the plans. Runs without work are completed and finished.
+async fn round(
+    context: &Arc<Context>,
+    view: &SourceView,
+    runs: &mut Vec<Run>,
+    learned: &mut Learned,
+    behind: &mut Vec<Run>,
+) -> Option<Halt> {
+    for run in runs.iter_mut().filter(|run| !run.finished) {
+        if run.plan.publications.is_empty() {
+            complete(context, view, run).await;
+        } else if let Err(stop) = arrive::before_first_write(context, run).await {
+            run.stop(stop);
+        }
+    }
+    let lanes: Vec<Option<Arc<Lane>>> = runs.iter().map(|run| lane_of(context, run)).collect();
+    let schedule = merge(runs, &lanes);
+    if schedule.is_empty() {
+        return None;
+    }
+    let outcome = execute::execute(context, view, schedule, learned.ancestors.seen()).await;
+    for (run, lane) in runs.iter_mut().zip(&lanes) {
+        let Some(lane) = lane else { continue };
+        let (files, bytes, skipped) = crate::transfer::counts(lane);
+        run.report.copied_files += files;
+        run.report.copied_bytes += bytes;
+        run.report.skipped_files += skipped;
+        note_published(run, outcome.published.get(&run.index).map_or(&[], Vec::as_slice));
+        for warning in &outcome.warnings {
+            run.warn(context, warning.clone());
+        }
+        if let Some(stop) = lane.stopped() {
+            run.stop(stop.clone());
+        }
+    }
+    let (slow, rest): (Vec<_>, Vec<_>) = runs.drain(..).zip(lanes).partition(|(run, lane)| {
+        let stopped = lane.as_ref().and_then(|lane| lane.stopped());
+        !run.finished && matches!(stopped, Some(Stop::Behind))
+    });
+    runs.extend(rest.into_iter().map(|(run, _)| run));
+    behind.extend(slow.into_iter().map(|(run, _)| run));
+    outcome.halt
+}
+
+fn lane_of(context: &Context, run: &Run) -> Option<Arc<Lane>> {
+    if run.finished {
+        return None;
+    }
+    let ours = run.arrival.as_ref().is_some_and(|arrival| arrival.ours_from_start());
+    Some(Arc::new(Lane::new(&context.source, run.target.clone(), ours)))
+}
+
+/// Merges the targets' plans into one schedule, ascending by position, so that a file which
+/// several targets need is read once.
+fn merge(runs: &[Run], lanes: &[Option<Arc<Lane>>]) -> Vec<Scheduled> {
+    let mut merged: BTreeMap<(Position, u8), Scheduled> = BTreeMap::new();
+    for (run, lane) in runs.iter().zip(lanes) {
+        let Some(lane) = lane else { continue };
+        for planned in run.plan.publications.iter().take(ROUND_PUBLICATIONS) {
+            let rank = u8::from(planned.kind == PlannedKind::Append);
+            let entry = merged.entry((planned.position, rank));
+            let entry = entry.or_insert_with(|| Scheduled { planned: *planned, lanes: Vec::new() });
+            entry.lanes.push((run.index, Arc::clone(lane)));
+        }
+    }
+    merged.into_values().collect()
+}
+
+fn note_published(run: &mut Run, published: &[Planned]) {
+    for planned in published {
+        let fresh = run.report.start.is_none() && run.report.published.is_empty();
+        if planned.kind == PlannedKind::Jump && !fresh {
+            run.report.jumped.push(planned.position);
+        }
+        run.report.published.push(planned.position);
+        run.report.head = Some(planned.position);
+    }
+}
+
+/// Nothing is left to publish: attach what came late, remember the head, and say how it ended.
+async fn complete(context: &Context, view: &SourceView, run: &mut Run) {
+    run.report.head = run.view.head;
+    run.report.earliest_readable = run.view.earliest_readable;
+    if let Err(stop) = attach::late(context, view, run).await {
+        run.stop(stop);
+        return;
+    }
+    if let Err(stop) = arrive::remember(context, run).await {
+        run.stop(stop);
+        return;
+    }
+    match run.plan.refusal.take() {
+        Some(refusal) => run.block(refusal),
+        None => {
+            run.report.state = match (run.view.head, view.head()) {
+                (None, _) => TableState::Unpublished,
+                (Some(head), Some(source)) if head < source => TableState::CatchingUp,
+                _ => TableState::Ok,
+            };
+            run.finished = true;
+        }
+    }
+}
+
+/// The schedule stopped at a position for a reason that lies at the source.
+async fn settle_halt(
+    context: &Context,
+    view: &SourceView,
+    runs: &mut [Run],
+    learned: &mut Learned,
+    halt: Halt,
+) {
+    let stop = match halt {
+        // Both sides are observed again; the next round plans with what it finds.
+        Halt::Replan => return,
+        Halt::NotWhole { position, file, message } => {
+            let live = context.source.log.live_at_head(view, &file, position).await;
+            match live {
+                Ok(false) | Err(SourceError::Missing { .. }) => {
+                    learned.avoid.insert(position);
+                    // A later base may be needed that was not there when the pass began.
+                    learned.goal = None;
+                    return;
+                }
+                Ok(true) => Stop::Blocked(Blocked::at(
+                    BlockCode::SourceDamaged,
+                    position,
+                    format!(
+                        "{message}, and the newest version still needs it: the source table \
+                         itself is damaged; restore the file or repair the table at the source"
+                    ),
+                )),
+                Err(error) => source_stop(context, error),
+            }
+        }
+        Halt::BaseUnusable { position } => {
+            learned.avoid.insert(position);
+            learned.goal = None;
+            return;
+        }
+        Halt::Stop(stop) => stop,
+    };
+    for run in runs.iter_mut().filter(|run| !run.finished) {
+        // Only what lies at or above the position is affected; a run that needs nothing of it
+        // is completed in the next round.
+        let blocked_here = !run.plan.publications.is_empty();
+        if blocked_here {
+            finish_before_stop(context, run).await;
+            run.stop(stop.clone());
+        }
+    }
+}
+
+/// What was published before the stop is real: observe it once more and remember it.
+async fn finish_before_stop(context: &Context, run: &mut Run) {
+    arrive::observe(context, run).await;
+    if run.finished {
+        return;
+    }
+    run.report.head = run.view.head;
+    run.report.earliest_readable = run.view.earliest_readable;
+    // The stop is what gets reported; a hint that could not be written only costs a listing.
+    let _ = arrive::remember(context, run).await;
+}
+
+/// Both sides of one target as they are now, and the plan between them.
+pub(crate) struct Surveyed {
+    pub(crate) view: SourceView,
+    pub(crate) replica: ReplicaView,
+    pub(crate) plan: Plan,
+}
+
+/// Looks at both sides and plans, without writing anything.
+pub(crate) async fn survey_target(context: &Context, target: &Target) -> Result<Surveyed, Stop> {
+    let replica = arrive::look(context, target).await?;
+    let log = &context.source.log;
+    let view = retry_source(context, async || log.observe(replica.head).await).await;
+    let view = view.map_err(|error| source_stop(context, error))?;
+    let mut run = Run::new(0, target);
+    run.view = replica;
+    Ancestors::default().check(context, &view, &run).await?;
+    let input = PlanInput {
+        source: &view,
+        replica: &run.view,
+        start: context.options.start,
+        until: context.options.until,
+        avoid: &BTreeSet::new(),
+    };
+    let plan = plan(&input);
+    Ok(Surveyed { view, replica: run.view, plan })
+}
+
+/// What a source error means for the targets that wait for it.
+pub(crate) fn source_stop(context: &Context, error: SourceError) -> Stop {
+    match error {
+        SourceError::Blocked(blocked) => Stop::Blocked(blocked),
+        SourceError::Damaged { position, message, modified_ms } => {
+            let age_ms = context.options.clock.now_ms().saturating_sub(modified_ms);
+            if u128::from(age_ms.max(0).unsigned_abs()) < context.options.commit_settle.as_millis()
+            {
+                let error = SourceError::Damaged { position, message, modified_ms };
+                return Stop::Failed(Failure::new(FailureCode::CommitUnsettled, &error));
+            }
+            let text = format!(
+                "commit {position} does not parse ({message}) and has not changed for {} s; the \
+                 versions before it are published",
+                age_ms / 1000
+            );
+            Stop::Blocked(Blocked::at(BlockCode::CommitDamaged, position, text))
+        }
+        error @ (SourceError::Missing { .. } | SourceError::Changed { .. }) => {
+            Stop::Failed(Failure::new(FailureCode::SourceChanged, &error))
+        }
+        error => Stop::Failed(Failure::new(FailureCode::SourceUnavailable, &error)),
+    }
+}
+
+/// Retries a read of the source's log within the budget.
+pub(crate) async fn retry_source<T>(
+    context: &Context,
+    attempt: impl AsyncFn() -> Result<T, SourceError>,
+) -> Result<T, SourceError> {
+    let mut budget = crate::retry::Budget::new(context.options.retry_budget);
+    loop {
+        match attempt().await {
+            Err(error @ SourceError::Io { .. }) => {
+                tracing::debug!(%error, "source is read again");
+                if !budget.wait().await {
+                    return Err(error);
+                }
+            }
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Ancestry: is the source's history still the one that was replicated?
+//!
+//! The answer lies in bytes: the newest commit of the replica against the same commit at the
+//! source. Identities and ids are only asked where those bytes are gone.
+
+use std::collections::HashMap;
+
+use table_sync_core::{BlockCode, Blocked, Position, SeenCommit, SourceError, SourceView};
+
+use super::{Run, retry_source, source_stop};
+use crate::lane::Stop;
+use crate::report::{Failure, FailureCode};
+use crate::transfer::Context;
+
+/// Commits of the source that were read in this pass, for comparing and looking again.
+#[derive(Default)]
+pub(super) struct Ancestors {
+    seen: HashMap<Position, Option<SeenCommit>>,
+}
+
+impl Ancestors {
+    /// The commits that were read, by position.
+    pub(super) fn seen(&self) -> HashMap<Position, SeenCommit> {
+        let known = self.seen.iter().filter_map(|(at, seen)| Some((*at, seen.clone()?)));
+        known.collect()
+    }
+
+    /// Holds a run's newest commit against the source's.
+    pub(super) async fn check(
+        &mut self,
+        context: &Context,
+        view: &SourceView,
+        run: &Run,
+    ) -> Result<(), Stop> {
+        let Some(head) = run.view.head else { return Ok(()) };
+        if view.head().is_none_or(|source| source < head) {
+            // The planner says that the source is behind, with the positions; unless it is the
+            // replica that went ahead by itself.
+            return self.check_remembered(context, run, head).await;
+        }
+        let fingerprint = run.view.fingerprint;
+        match self.source_commit(context, head).await? {
+            Some(seen) if Some(seen.sha256) == fingerprint => Ok(()),
+            Some(_) => {
+                self.check_remembered(context, run, head).await?;
+                let older = view.commits.iter().rev().map(|commit| commit.position);
+                let older: Vec<_> = older.filter(|at| *at < head).collect();
+                match self.common(context, run, &older).await? {
+                    Some(true) => Err(rewritten(head)),
+                    Some(false) | None => Err(rewound(head)),
+                }
+            }
+            None => self.check_cleaned(context, view, run, head).await,
+        }
+    }
+
+    /// Tells a stranger's commit at the target from a change at the source: the replica is ahead
+    /// of what we remember publishing, and up to there both sides are the same.
+    async fn check_remembered(
+        &mut self,
+        context: &Context,
+        run: &Run,
+        head: Position,
+    ) -> Result<(), Stop> {
+        let remembered = run.arrival.as_ref().and_then(super::arrive::Arrival::head);
+        let Some(ours) = remembered.filter(|ours| *ours < head) else { return Ok(()) };
+        match self.common(context, run, &[ours]).await? {
+            Some(true) => Err(stranger(head, ours)),
+            Some(false) | None => Ok(()),
+        }
+    }
+
+    /// The replica's newest commit is gone at the source: its log was cleaned past it, or it is
+    /// another log.
+    async fn check_cleaned(
+        &mut self,
+        context: &Context,
+        view: &SourceView,
+        run: &Run,
+        head: Position,
+    ) -> Result<(), Stop> {
+        let older: Vec<_> =
+            view.commits.iter().rev().map(|c| c.position).filter(|at| *at < head).collect();
+        match self.common(context, run, &older).await? {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(rewound(head)),
+            None => {}
+        }
+        let Some(base) = view.bases.iter().map(|base| base.position).find(|at| *at > head) else {
+            // Nothing to jump to: the planner refuses with its own reason.
+            return Ok(());
+        };
+        let log = &context.source.log;
+        let there = retry_source(context, async || log.table_id(view, base).await).await;
+        let there = match there {
+            Ok(id) => id,
+            // A base that cannot be read is no base; the next one is tried when it is described.
+            Err(SourceError::Missing { .. }) => return Ok(()),
+            Err(error) => return Err(source_stop(context, error)),
+        };
+        let here =
+            run.target.log.table_id(&run.view).await.map_err(|error| {
+                Stop::Failed(Failure::new(FailureCode::TargetUnavailable, &error))
+            })?;
+        if here.is_some() && here == there { Ok(()) } else { Err(rewound(head)) }
+    }
+
+    /// Whether the newest common commit is equal at both sides; `None` where there is none.
+    async fn common(
+        &mut self,
+        context: &Context,
+        run: &Run,
+        candidates: &[Position],
+    ) -> Result<Option<bool>, Stop> {
+        for position in candidates {
+            let here = run.target.reader.commit(*position).await.map_err(|error| {
+                Stop::Failed(Failure::new(FailureCode::TargetUnavailable, &error))
+            })?;
+            let Some(here) = here else { continue };
+            let Some(there) = self.source_commit(context, *position).await? else { continue };
+            return Ok(Some(here.sha256 == there.sha256));
+        }
+        Ok(None)
+    }
+
+    async fn source_commit(
+        &mut self,
+        context: &Context,
+        position: Position,
+    ) -> Result<Option<SeenCommit>, Stop> {
+        if let Some(seen) = self.seen.get(&position) {
+            // Look again rather than trust what an earlier round saw, unless it is unchanged.
+            if let Some(commit) = seen
+                && matches!(context.source.log.unchanged(commit).await, Ok(true))
+            {
+                return Ok(seen.clone());
+            }
+        }
+        let log = &context.source.log;
+        let read = retry_source(context, async || log.commit(position).await).await;
+        let seen = read.map_err(|error| source_stop(context, error))?;
+        self.seen.insert(position, seen.clone());
+        Ok(seen)
+    }
+}
+
+fn stranger(head: Position, ours: Position) -> Stop {
+    Stop::Blocked(Blocked::at(
+        BlockCode::Diverged,
+        head,
+        format!(
+            "the target holds version {head}, but Driftless published only up to {ours} and the \
+             source has no such commit: something else writes there; make the replica's folder \
+             read-only for everybody else, then replicate to a new location"
+        ),
+    ))
+}
+
+fn rewritten(head: Position) -> Stop {
+    Stop::Blocked(Blocked::at(
+        BlockCode::CommitRewritten,
+        head,
+        format!(
+            "commit {head} has other bytes at the source than when it was published here, while \
+             the commits before it are the same: somebody rewrote it; restore it at the source, \
+             or replicate to a new location"
+        ),
+    ))
+}
+
+fn rewound(head: Position) -> Stop {
+    Stop::Blocked(Blocked::at(
+        BlockCode::Rewound,
+        head,
+        format!(
+            "the source's history is not the one that was published here up to version {head}: \
+             the table was deleted and created again; replicate the new table to a new location"
+        ),
+    ))
+}

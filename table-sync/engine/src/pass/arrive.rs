@@ -1,0 +1,341 @@
+//! Arriving at a target: what it holds, whether it is ours, whether it is fit, what we remember.
+
+use crate::probe_pending::{ProbeReport, Verdict, probe};
+use bytes::Bytes;
+use table_sync_core::{
+    BlockCode, Blocked, Hint, ObjectIdentity, Position, ReplicaError, ReplicaView,
+};
+use table_sync_store::{ReadError, Store, WriteError};
+
+use super::Run;
+use crate::Target;
+use crate::descriptor::{self, Descriptor, DescriptorError, LAYOUT, Loaded, probe_key};
+use crate::lane::{Stop, target_read_failure, target_write_failure};
+use crate::options::object_key;
+use crate::report::{Failure, FailureCode};
+use crate::retry::Budget;
+use crate::transfer::Context;
+use crate::verify::{Level, verify};
+
+/// What is remembered about a target's replica.
+pub(super) struct Arrival {
+    descriptor: Option<Descriptor>,
+    identity: Option<ObjectIdentity>,
+}
+
+impl Arrival {
+    /// The head that was remembered.
+    pub(super) fn head(&self) -> Option<Position> {
+        self.descriptor.as_ref().and_then(|descriptor| descriptor.head)
+    }
+
+    pub(super) fn ours_from_start(&self) -> bool {
+        self.descriptor.as_ref().is_some_and(|descriptor| descriptor.ours_from_start)
+    }
+}
+
+/// Observes a target. Trouble is recorded in the run.
+pub(super) async fn observe(context: &Context, run: &mut Run) {
+    let first = run.arrival.is_none();
+    if let Err(stop) = try_observe(context, run).await {
+        run.stop(stop);
+        return;
+    }
+    if first {
+        run.report.start = run.view.head;
+    }
+    run.report.head = run.view.head;
+    run.report.earliest_readable = run.view.earliest_readable;
+}
+
+async fn try_observe(context: &Context, run: &mut Run) -> Result<(), Stop> {
+    if run.arrival.is_none() {
+        let loaded = load(context, &run.target).await?;
+        let (descriptor, identity) =
+            loaded.map(|loaded| (loaded.descriptor, loaded.identity)).unzip();
+        run.arrival = Some(Arrival { descriptor, identity });
+    }
+    // The head after our own last publication is the best hint; the remembered one comes next.
+    let remembered = run.arrival.as_ref().and_then(|arrival| arrival.descriptor.as_ref());
+    let mut hint = remembered.and_then(Descriptor::hint);
+    if let (Some(hint), Some(head)) = (hint.as_mut(), run.report.head) {
+        hint.head = hint.head.max(head);
+    }
+    run.view = observe_log(context, &run.target, hint).await?;
+    let unknown = run.arrival.as_ref().is_none_or(|arrival| arrival.descriptor.is_none());
+    if unknown && run.view.head.is_some() {
+        adopt(context, run).await?;
+    }
+    Ok(())
+}
+
+/// Reads what is remembered, within the retry budget.
+async fn load(context: &Context, target: &Target) -> Result<Option<Loaded>, Stop> {
+    let mut budget = Budget::new(context.options.retry_budget);
+    loop {
+        match descriptor::load(&target.state, &target.table).await {
+            Ok(loaded) => return Ok(loaded),
+            Err(error) => {
+                let retry = matches!(
+                    &error,
+                    DescriptorError::Read { source, .. }
+                        if !matches!(source, ReadError::Denied { .. })
+                );
+                if !retry || !budget.wait().await {
+                    return Err(descriptor_stop(&error));
+                }
+            }
+        }
+    }
+}
+
+/// Looks at a replica without remembering or adopting anything.
+pub(super) async fn look(context: &Context, target: &Target) -> Result<ReplicaView, Stop> {
+    let loaded = load(context, target).await?;
+    let hint = loaded.and_then(|loaded| loaded.descriptor.hint());
+    observe_log(context, target, hint).await
+}
+
+async fn observe_log(
+    context: &Context,
+    target: &Target,
+    hint: Option<Hint>,
+) -> Result<ReplicaView, Stop> {
+    let mut budget = Budget::new(context.options.retry_budget);
+    loop {
+        match target.log.observe(hint).await {
+            Ok(view) => return Ok(view),
+            Err(ReplicaError::Blocked(blocked)) => return Err(Stop::Blocked(blocked)),
+            Err(error) => {
+                if !budget.wait().await {
+                    let failure = Failure::new(FailureCode::TargetUnavailable, &error);
+                    return Err(Stop::Failed(failure));
+                }
+            }
+        }
+    }
+}
+
+fn descriptor_stop(error: &DescriptorError) -> Stop {
+    match error {
+        DescriptorError::Read { source, .. } => Stop::Failed(target_read_failure(source)),
+        DescriptorError::Newer { .. } | DescriptorError::Damaged { .. } => {
+            Stop::Blocked(Blocked::table(BlockCode::ForeignReplica, error.to_string()))
+        }
+    }
+}
+
+/// The target holds a table that we know nothing of. Taken over only when asked to, and only
+/// when every byte of it is the source's.
+async fn adopt(context: &Context, run: &mut Run) -> Result<(), Stop> {
+    let url = &run.target.url;
+    let head = run.view.head;
+    if !context.options.adopt {
+        let message = format!(
+            "{url} already holds a table that Driftless did not write; compare it with `driftless \
+             verify --level bytes` and take it over with `driftless sync --adopt`, or choose \
+             another target"
+        );
+        return Err(Stop::Blocked(Blocked {
+            code: BlockCode::ForeignReplica,
+            message,
+            position: head,
+        }));
+    }
+    let report = verify(&context.source, &run.target, Level::Bytes, None, &*context.progress).await;
+    let report = report.map_err(Stop::Failed)?;
+    if let Some(difference) = report.differences.first() {
+        return Err(Stop::Blocked(Blocked {
+            code: BlockCode::Diverged,
+            message: format!(
+                "{url} cannot be adopted: it differs from the source in {} places, first {}: {}",
+                report.difference_count, difference.key, difference.message
+            ),
+            position: head,
+        }));
+    }
+    let descriptor = fresh_descriptor(context, false);
+    save(context, run, descriptor).await
+}
+
+fn fresh_descriptor(context: &Context, ours_from_start: bool) -> Descriptor {
+    Descriptor {
+        layout: LAYOUT,
+        source: context.source.url.clone(),
+        format: context.source.log.format().to_owned(),
+        head: None,
+        earliest_readable: None,
+        ours_from_start,
+        store_fit: false,
+        epoch: 0,
+    }
+}
+
+/// Makes sure, before anything is written into the table, that the store is fit and that the
+/// replica is marked as ours.
+pub(super) async fn before_first_write(context: &Context, run: &mut Run) -> Result<(), Stop> {
+    let known = run.arrival.as_ref().and_then(|arrival| arrival.descriptor.clone());
+    if known.as_ref().is_some_and(|descriptor| descriptor.store_fit) {
+        return Ok(());
+    }
+    check_fitness(context, &run.target).await?;
+    let mut descriptor = match known {
+        Some(descriptor) => descriptor,
+        None => fresh_descriptor(context, is_empty(context, &run.target).await?),
+    };
+    descriptor.store_fit = true;
+    save(context, run, descriptor).await
+}
+
+/// Whether nothing at all lies in the table's folder yet.
+async fn is_empty(context: &Context, target: &Target) -> Result<bool, Stop> {
+    let prefix = object_key(&target.table, "");
+    let mut budget = Budget::new(context.options.retry_budget);
+    loop {
+        let mut empty = true;
+        let listed = target.store.list(&prefix, None, |_| {
+            empty = false;
+            std::ops::ControlFlow::Break(())
+        });
+        match listed.await {
+            Ok(()) => return Ok(empty),
+            Err(error) => {
+                if !budget.wait().await {
+                    return Err(Stop::Failed(target_read_failure(&error)));
+                }
+            }
+        }
+    }
+}
+
+/// Probes the store unless an earlier conclusive answer is remembered beside its tables.
+async fn check_fitness(context: &Context, target: &Target) -> Result<(), Stop> {
+    match remembered_verdict(&target.state).await {
+        Some(Verdict::Fit) => return Ok(()),
+        Some(Verdict::Unfit { reason }) => return Err(unfit(target, &reason)),
+        Some(Verdict::Inconclusive { .. }) | None => {}
+    }
+    let scratch = format!("_driftless/probe/{}", uuid::Uuid::new_v4());
+    let report = probe(&target.store, &scratch).await;
+    let report = report
+        .map_err(|error| Stop::Failed(Failure::new(FailureCode::TargetUnavailable, &error)))?;
+    match &report.verdict {
+        Verdict::Inconclusive { reason } => {
+            let error = Inconclusive { reason: reason.clone() };
+            Err(Stop::Failed(Failure::new(FailureCode::TargetUnavailable, &error)))
+        }
+        verdict => {
+            remember_probe(context, &target.state, &report).await?;
+            match verdict {
+                Verdict::Unfit { reason } => Err(unfit(target, reason)),
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("probing the target gave no conclusive answer: {reason}")]
+struct Inconclusive {
+    reason: String,
+}
+
+async fn remembered_verdict(state: &Store) -> Option<Verdict> {
+    let limit = table_sync_core::limits::SMALL_OBJECT_BYTES_MAX;
+    let (bytes, _) = state.get(probe_key(), limit).await.ok()??;
+    let report: ProbeReport = serde_json::from_slice(&bytes).ok()?;
+    Some(report.verdict)
+}
+
+/// Keeps a conclusive probe result beside the tables.
+async fn remember_probe(
+    context: &Context,
+    state: &Store,
+    report: &ProbeReport,
+) -> Result<(), Stop> {
+    let body = Bytes::from(serde_json::to_vec_pretty(report).unwrap_or_default());
+    let mut budget = Budget::new(context.options.retry_budget);
+    loop {
+        match state.create(probe_key(), body.clone()).await {
+            // Somebody else probed at the same time: one answer is as good as the other.
+            Ok(_) | Err(WriteError::Exists { .. }) => return Ok(()),
+            Err(error) => {
+                let retry = !matches!(error, WriteError::Denied { .. });
+                if !retry || !budget.wait().await {
+                    return Err(state_stop(state, &error));
+                }
+            }
+        }
+    }
+}
+
+fn unfit(target: &Target, reason: &str) -> Stop {
+    let message = format!(
+        "{} cannot be a target: {reason}; `driftless probe` shows what the store does",
+        target.store.url()
+    );
+    Stop::Blocked(Blocked::table(BlockCode::UnfitTarget, message))
+}
+
+/// Remembers the head, if it moved.
+pub(super) async fn remember(context: &Context, run: &mut Run) -> Result<(), Stop> {
+    let known = run.arrival.as_ref().and_then(|arrival| arrival.descriptor.clone());
+    let Some(known) = known else { return Ok(()) };
+    let mut wanted = known.clone();
+    wanted.head = run.view.head;
+    wanted.earliest_readable = run.view.earliest_readable;
+    if wanted == known || wanted.head.is_none() {
+        return Ok(());
+    }
+    save(context, run, wanted).await
+}
+
+async fn save(context: &Context, run: &mut Run, wanted: Descriptor) -> Result<(), Stop> {
+    let state = &run.target.state;
+    let table = &run.target.table;
+    let mut expect = run.arrival.as_ref().and_then(|arrival| arrival.identity.clone());
+    let mut budget = Budget::new(context.options.retry_budget);
+    loop {
+        match descriptor::save(state, table, &wanted, expect.as_ref()).await {
+            Ok(Some(identity)) => {
+                run.arrival = Some(Arrival { descriptor: Some(wanted), identity: Some(identity) });
+                return Ok(());
+            }
+            // Either another process wrote it first, and what it says is as true as what we
+            // would say, or our own write was applied and its reply lost.
+            Ok(None) => {
+                let loaded = load(context, &run.target).await?;
+                let (found, identity) =
+                    loaded.map(|loaded| (loaded.descriptor, loaded.identity)).unzip();
+                run.arrival = Some(Arrival { descriptor: found.or(Some(wanted)), identity });
+                return Ok(());
+            }
+            Err(error @ WriteError::Denied { .. }) => return Err(state_stop(state, &error)),
+            Err(error) => {
+                if !budget.wait().await {
+                    return Err(state_stop(state, &error));
+                }
+                let there = load(context, &run.target).await?;
+                expect = there.map(|loaded| loaded.identity).or(expect);
+            }
+        }
+    }
+}
+
+fn state_stop(state: &Store, error: &WriteError) -> Stop {
+    match error {
+        WriteError::Denied { .. } => {
+            let error = NoState { url: state.url().to_owned() };
+            Stop::Failed(Failure::new(FailureCode::Denied, &error))
+        }
+        error => Stop::Failed(target_write_failure(error)),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "write below {url}/_driftless/ was denied; allow it, or name another place with --state URL"
+)]
+struct NoState {
+    url: String,
+}

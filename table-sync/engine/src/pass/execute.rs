@@ -1,0 +1,277 @@
+//! Carrying out a schedule: files of several positions at once, publishing strictly in order.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use futures::future::join_all;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use table_sync_core::{
+    Description, Disposition, FileRef, Planned, PlannedKind, Position, Role, SeenCommit,
+    SourceError, SourceView,
+};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{retry_source, source_stop};
+use crate::Event;
+use crate::lane::{Lane, Stop};
+use crate::publish;
+use crate::transfer::{self, Context, SourceFault};
+
+/// One position of the merged schedule, and the targets that take it.
+pub(super) struct Scheduled {
+    pub(super) planned: Planned,
+    /// Index of the run, and its lane.
+    pub(super) lanes: Vec<(usize, Arc<Lane>)>,
+}
+
+/// Why the schedule ended early, for a reason that lies at the source.
+pub(super) enum Halt {
+    /// Observe both sides again.
+    Replan,
+    /// A file that the position needs is gone, or is not the one that the log describes.
+    NotWhole { position: Position, file: FileRef, message: String },
+    /// The base does not read.
+    BaseUnusable { position: Position },
+    /// Nothing at or above the position can be published now.
+    Stop(Stop),
+}
+
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// By index of the run, in order.
+    pub(super) published: BTreeMap<usize, Vec<Planned>>,
+    pub(super) warnings: Vec<String>,
+    pub(super) halt: Option<Halt>,
+}
+
+/// A position whose files are at every lane that is still active.
+struct Ready {
+    planned: Planned,
+    lanes: Vec<(usize, Arc<Lane>)>,
+    description: Arc<Description>,
+    warnings: Vec<String>,
+}
+
+type Published = Arc<Mutex<BTreeMap<usize, Vec<Planned>>>>;
+
+/// Carries out a schedule. Positions are published at each target in the order of the schedule.
+pub(super) async fn execute(
+    context: &Arc<Context>,
+    view: &SourceView,
+    schedule: Vec<Scheduled>,
+    seen: HashMap<Position, SeenCommit>,
+) -> Outcome {
+    let published: Published = Arc::default();
+    let mut publishers = BTreeMap::new();
+    let mut senders = BTreeMap::new();
+    for (index, lane) in schedule.iter().flat_map(|scheduled| &scheduled.lanes) {
+        senders.entry(*index).or_insert_with(|| {
+            let (sender, receiver) = mpsc::channel(context.options.window.get());
+            let task = publisher(
+                Arc::clone(context),
+                *index,
+                Arc::clone(lane),
+                receiver,
+                Arc::clone(&published),
+            );
+            publishers.insert(*index, AbortOnDropHandle::new(tokio::spawn(task)));
+            sender
+        });
+    }
+    let mut outcome = feed(context, view, schedule, seen, &senders).await;
+    // No more positions: the publishers finish what they were given.
+    drop(senders);
+    join_all(publishers.into_values()).await;
+    let published = std::mem::take(&mut *published.lock().unwrap_or_else(|lock| lock.into_inner()));
+    outcome.published = published;
+    outcome
+}
+
+async fn feed(
+    context: &Arc<Context>,
+    view: &SourceView,
+    schedule: Vec<Scheduled>,
+    mut seen: HashMap<Position, SeenCommit>,
+    senders: &BTreeMap<usize, mpsc::Sender<Arc<Ready>>>,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let window = context.options.window.get();
+    let mut ready = stream::iter(schedule)
+        .map(|scheduled| prepare(context, view, scheduled))
+        .buffered(window)
+        .boxed_local();
+    let mut previous: Option<SeenCommit> = None;
+    while let Some(prepared) = ready.next().await {
+        let ready = match prepared {
+            Ok(ready) => ready,
+            Err(halt) => {
+                outcome.halt = Some(halt);
+                return outcome;
+            }
+        };
+        outcome.warnings.extend(ready.warnings.iter().cloned());
+        if ready.planned.kind == PlannedKind::Append {
+            let before = previous.take().or_else(|| predecessor(view, &ready, &mut seen));
+            if let Some(halt) = still_same(context, before).await {
+                outcome.halt = Some(halt);
+                return outcome;
+            }
+        }
+        previous.clone_from(&ready.description.seen);
+        hand_over(context, Arc::new(ready), senders).await;
+    }
+    outcome
+}
+
+/// The commit that was read before the first append of the schedule.
+fn predecessor(
+    view: &SourceView,
+    ready: &Ready,
+    seen: &mut HashMap<Position, SeenCommit>,
+) -> Option<SeenCommit> {
+    let at = view.commits.partition_point(|commit| commit.position < ready.planned.position);
+    let before = view.commits.get(at.checked_sub(1)?)?;
+    seen.remove(&before.position)
+}
+
+/// After N+1 was read, N must still be what it was: else they may not be of one history.
+async fn still_same(context: &Context, before: Option<SeenCommit>) -> Option<Halt> {
+    let before = before?;
+    let log = &context.source.log;
+    match retry_source(context, async || log.unchanged(&before).await).await {
+        Ok(true) => None,
+        Ok(false) => Some(Halt::Replan),
+        Err(error) => Some(Halt::Stop(source_stop(context, error))),
+    }
+}
+
+/// Gives a position to the publishers. A lane whose queue stays full while others wait goes on
+/// alone.
+async fn hand_over(
+    context: &Context,
+    ready: Arc<Ready>,
+    senders: &BTreeMap<usize, mpsc::Sender<Arc<Ready>>>,
+) {
+    let active: Vec<_> = ready.lanes.iter().filter(|(_, lane)| lane.is_active()).collect();
+    let alone = active.len() == 1;
+    for (index, lane) in active {
+        let Some(sender) = senders.get(index) else { continue };
+        let sending = sender.send(Arc::clone(&ready));
+        if alone {
+            // The publisher is gone only when its lane stopped.
+            let _ = sending.await;
+        } else if timeout(context.options.fan_out_patience, sending).await.is_err() {
+            lane.halt(Stop::Behind);
+        }
+    }
+}
+
+/// Reads one position and brings its files to every active lane.
+async fn prepare(
+    context: &Arc<Context>,
+    view: &SourceView,
+    scheduled: Scheduled,
+) -> Result<Ready, Halt> {
+    let Scheduled { planned, lanes } = scheduled;
+    let position = planned.position;
+    let log = &context.source.log;
+    let described = retry_source(context, async || log.describe(view, &planned).await).await;
+    let description = described.map_err(|error| describe_halt(context, planned, error))?;
+    let active: Arc<[Arc<Lane>]> = lanes.iter().map(|(_, lane)| Arc::clone(lane)).collect();
+    let warnings = Mutex::new(Vec::new());
+    let files = (description.needs)().map_err(|error| describe_halt(context, planned, error));
+    files
+        .map_ok(|chunk| stream::iter(chunk.into_iter().map(Ok)))
+        .try_flatten()
+        .try_for_each_concurrent(context.options.transfers.get(), |file| {
+            let (active, warnings) = (Arc::clone(&active), &warnings);
+            async move {
+                let missing = transfer_file(context, position, file, active).await?;
+                if let Some(warning) = missing {
+                    warnings.lock().unwrap_or_else(|lock| lock.into_inner()).push(warning);
+                }
+                Ok(())
+            }
+        })
+        .await?;
+    let warnings = warnings.into_inner().unwrap_or_else(|lock| lock.into_inner());
+    Ok(Ready { planned, lanes, description: Arc::new(description), warnings })
+}
+
+/// One file on a task of its own, so that all cores take part. A lost change data file is a
+/// warning: every snapshot is whole without it.
+async fn transfer_file(
+    context: &Arc<Context>,
+    position: Position,
+    file: FileRef,
+    lanes: Arc<[Arc<Lane>]>,
+) -> Result<Option<String>, Halt> {
+    if lanes.iter().all(|lane| !lane.is_active()) {
+        return Ok(None);
+    }
+    let task = {
+        let (context, file) = (Arc::clone(context), file.clone());
+        async move { transfer::ensure(&context, &file, &lanes).await }
+    };
+    let done = AbortOnDropHandle::new(tokio::spawn(task)).await;
+    match done {
+        Ok(Ok(())) => Ok(None),
+        Ok(Err(SourceFault::NotWhole { message })) if file.role == Role::ChangeData => {
+            Ok(Some(format!("change data feed is broken at version {position}: {message}")))
+        }
+        Ok(Err(SourceFault::NotWhole { message })) => {
+            Err(Halt::NotWhole { position, file, message })
+        }
+        Ok(Err(SourceFault::Failed(failure))) => Err(Halt::Stop(Stop::Failed(failure))),
+        Err(error) => {
+            let failure = crate::report::Failure::new(crate::FailureCode::Internal, &error);
+            Err(Halt::Stop(Stop::Failed(failure)))
+        }
+    }
+}
+
+fn describe_halt(context: &Context, planned: Planned, error: SourceError) -> Halt {
+    match (error.disposition(), planned.kind) {
+        // A base that is incomplete, does not read, or is being replaced: another one may do.
+        (Disposition::Replan, PlannedKind::Jump) => {
+            Halt::BaseUnusable { position: planned.position }
+        }
+        (Disposition::Replan, _) => Halt::Replan,
+        _ => Halt::Stop(source_stop(context, error)),
+    }
+}
+
+/// Publishes at one target, in order, until the queue ends or the lane stops.
+async fn publisher(
+    context: Arc<Context>,
+    index: usize,
+    lane: Arc<Lane>,
+    mut queue: mpsc::Receiver<Arc<Ready>>,
+    published: Published,
+) {
+    while let Some(ready) = queue.recv().await {
+        if !lane.is_active() {
+            return;
+        }
+        let target = &lane.target;
+        let publication = &ready.description.publication;
+        if let Err(stop) = publish::carry_out(&context, target, publication).await {
+            lane.halt(stop);
+            return;
+        }
+        let planned = ready.planned;
+        published
+            .lock()
+            .unwrap_or_else(|lock| lock.into_inner())
+            .entry(index)
+            .or_default()
+            .push(planned);
+        context.progress.event(Event::Published {
+            target: &target.url,
+            position: planned.position,
+            kind: planned.kind,
+        });
+    }
+}

@@ -1,0 +1,60 @@
+//! What a pass tells while it runs.
+
+use table_sync_core::{PlannedKind, Position};
+
+/// One thing that happened. Borrowed: a sink that keeps it copies what it needs.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A target was observed and planned.
+    Planned {
+        /// The target's URL.
+        target: &'a str,
+        /// How many positions this pass will publish there.
+        positions: usize,
+    },
+    /// Bytes arrived from the source.
+    Read {
+        /// How many.
+        bytes: u64,
+    },
+    /// A file is at the target.
+    FileDone {
+        /// The target's URL.
+        target: &'a str,
+        /// Its size.
+        bytes: u64,
+        /// Whether it was there already.
+        skipped: bool,
+    },
+    /// A position became visible.
+    Published {
+        /// The target's URL.
+        target: &'a str,
+        /// Which.
+        position: Position,
+        /// How.
+        kind: PlannedKind,
+    },
+    /// Something a person may want to know.
+    Warning {
+        /// The target's URL, or the source's.
+        url: &'a str,
+        /// What.
+        message: &'a str,
+    },
+}
+
+/// Takes events. Called from many tasks at once; must not block.
+pub trait Progress: Send + Sync {
+    /// One event.
+    fn event(&self, event: Event<'_>);
+}
+
+/// Takes no notice.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn event(&self, _: Event<'_>) {}
+}

@@ -1,0 +1,55 @@
+//! A byte budget per second, shared by all transfers of a pass.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+/// Spends bytes at a steady rate; callers wait their turn in order.
+#[derive(Debug)]
+pub(crate) struct Rate {
+    bytes_per_second: Option<NonZeroU64>,
+    free_at: Mutex<Option<Instant>>,
+}
+
+impl Rate {
+    pub(crate) fn new(bytes_per_second: Option<NonZeroU64>) -> Self {
+        Self { bytes_per_second, free_at: Mutex::new(None) }
+    }
+
+    pub(crate) fn is_limited(&self) -> bool {
+        self.bytes_per_second.is_some()
+    }
+
+    /// Waits until `bytes` may pass.
+    pub(crate) async fn take(&self, bytes: usize) {
+        let Some(rate) = self.bytes_per_second else { return };
+        let cost = Duration::from_secs_f64(bytes as f64 / rate.get() as f64);
+        let wait_until = {
+            let mut free_at = self.free_at.lock().await;
+            let now = Instant::now();
+            let start = free_at.map_or(now, |at| at.max(now));
+            *free_at = Some(start + cost);
+            start
+        };
+        sleep_until(wait_until).await;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_pass_at_the_configured_rate() {
+        let rate = Rate::new(NonZeroU64::new(1_000));
+        let start = Instant::now();
+        for _ in 0..5 {
+            rate.take(500).await;
+        }
+        // The first half second's worth passes at once; the four others wait their turn.
+        assert_eq!(start.elapsed().as_millis(), 2_000);
+    }
+}

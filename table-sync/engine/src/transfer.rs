@@ -1,0 +1,474 @@
+//! Transfer: make one file present at every target that needs it, reading it once.
+//!
+//! A file counts as present when the target acknowledged all its bytes under a checksum that it
+//! verified, or when it was there with the right size and a checksum that stands up to the
+//! source's. Size alone counts only in a folder that was ours from the start: our writes are
+//! atomic there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
+use futures::future::join_all;
+use futures::stream::{BoxStream, StreamExt as _};
+use table_sync_core::{BoxError, FileRef};
+use table_sync_store::{Facts, Precondition, ReadError, Reading, Uploaded, WriteError};
+use tokio::sync::Semaphore;
+
+use crate::fanout::{self, FellBehind};
+use crate::lane::{Lane, Stop, source_read_failure, target_read_failure, target_write_failure};
+use crate::options::object_key;
+use crate::rate::Rate;
+use crate::report::{Failure, FailureCode};
+use crate::retry::Budget;
+use crate::{Event, Options, Progress, Source};
+
+/// From this size on the target is asked before bytes are sent: a wasted request costs less than
+/// a wasted body.
+const ASK_FIRST_BYTES: u64 = 1 << 20;
+
+/// How long to wait before a missing file is looked for again.
+const NOT_FOUND_PAUSE: Duration = Duration::from_millis(200);
+
+/// Everything that the tasks of a pass share.
+pub(crate) struct Context {
+    pub(crate) source: Source,
+    pub(crate) options: Options,
+    pub(crate) progress: Arc<dyn Progress>,
+    pub(crate) rate: Arc<Rate>,
+    pub(crate) permits: Semaphore,
+}
+
+/// Why the source cannot give a file. Troubles of a target stop that target's lane instead.
+#[derive(Debug)]
+pub(crate) enum SourceFault {
+    /// The file is not there, or not the one that the log describes.
+    NotWhole { message: String },
+    /// The source failed for longer than the retry budget.
+    Failed(Failure),
+}
+
+/// One lane's part in one copy.
+struct Part {
+    lane: Arc<Lane>,
+    on: Precondition,
+}
+
+/// How one upload ended.
+enum Attempt {
+    Done,
+    /// The lane must look again: the object exists, or the outcome is unknown.
+    Again(Option<WriteError>),
+    /// The lane was cut off from the common read.
+    Behind,
+    /// The body failed: nothing to blame the target for.
+    SourceCut,
+}
+
+/// Makes `file` present at every active lane.
+pub(crate) async fn ensure(
+    context: &Context,
+    file: &FileRef,
+    lanes: &[Arc<Lane>],
+) -> Result<(), SourceFault> {
+    let large = file.size_bytes.is_none_or(|bytes| bytes >= ASK_FIRST_BYTES);
+    let look = async |lane: Arc<Lane>| {
+        if !lane.is_active() {
+            return None;
+        }
+        if !large && !lane.asks_first() {
+            return Some(Part { lane, on: Precondition::Absent });
+        }
+        missing_part(context, file, lane, None).await
+    };
+    let parts: Vec<Part> = match lanes {
+        [lane] => look(Arc::clone(lane)).await.into_iter().collect(),
+        _ => join_all(lanes.iter().cloned().map(&look)).await.into_iter().flatten().collect(),
+    };
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let _permit = context.permits.acquire().await;
+    let (within, across): (Vec<_>, Vec<_>) =
+        parts.into_iter().partition(|part| part.lane.same_store);
+    for part in within {
+        same_store(context, file, part.lane).await?;
+    }
+    if across.is_empty() {
+        return Ok(());
+    }
+    for (lane, error) in together(context, file, across).await? {
+        alone(context, file, lane, error).await?;
+    }
+    Ok(())
+}
+
+/// Lets the store copy by itself: no byte passes through here.
+async fn same_store(context: &Context, file: &FileRef, lane: Arc<Lane>) -> Result<(), SourceFault> {
+    let from = object_key(&context.source.table, file.path.as_str());
+    let to = object_key(&lane.target.table, file.path.as_str());
+    let mut budget = Budget::new(context.options.retry_budget);
+    loop {
+        let facts = match context.source.store.head(&from).await {
+            Ok(Some(facts)) => facts,
+            Ok(None) => return Err(missing(file)),
+            Err(error) => {
+                if !budget.wait().await {
+                    return Err(SourceFault::Failed(source_read_failure(&error)));
+                }
+                continue;
+            }
+        };
+        let size_bytes = facts.identity.size_bytes;
+        check_size(file, size_bytes)?;
+        let exact = FileRef { size_bytes: Some(size_bytes), ..file.clone() };
+        if missing_part(context, &exact, Arc::clone(&lane), facts.crc32c).await.is_none() {
+            return Ok(());
+        }
+        let store = &lane.target.store;
+        match store.copy_within(&from, &to, &facts.identity, size_bytes).await {
+            Ok(copy) if copy.identity.size_bytes == size_bytes => {
+                lane.copied(size_bytes);
+                let target = &lane.target.url;
+                let bytes = size_bytes;
+                context.progress.event(Event::FileDone { target, bytes, skipped: false });
+                return Ok(());
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if !budget.wait().await {
+                    lane.halt(Stop::Failed(target_write_failure(&error)));
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Looks for the file at a target. `None` when it is there, or when the lane stopped.
+async fn missing_part(
+    context: &Context,
+    file: &FileRef,
+    lane: Arc<Lane>,
+    source_crc32c: Option<u32>,
+) -> Option<Part> {
+    let key = object_key(&lane.target.table, file.path.as_str());
+    let mut budget = Budget::new(context.options.retry_budget);
+    let facts = loop {
+        match lane.target.store.head(&key).await {
+            Ok(facts) => break facts,
+            Err(error @ ReadError::Denied { .. }) => {
+                lane.halt(Stop::Failed(target_read_failure(&error)));
+                return None;
+            }
+            Err(error) => {
+                if !budget.wait().await {
+                    lane.halt(Stop::Failed(target_read_failure(&error)));
+                    return None;
+                }
+            }
+        }
+    };
+    match facts {
+        None => {
+            lane.set_asks_first(false);
+            Some(Part { lane, on: Precondition::Absent })
+        }
+        Some(facts) if is_present(&facts, file, source_crc32c, &lane) => {
+            lane.skipped();
+            lane.set_asks_first(true);
+            let target = &lane.target.url;
+            let bytes = facts.identity.size_bytes;
+            context.progress.event(Event::FileDone { target, bytes, skipped: true });
+            None
+        }
+        Some(facts) => Some(Part { lane, on: Precondition::Match(facts.identity) }),
+    }
+}
+
+/// Whether what the target holds is the file: see the module's contract.
+fn is_present(facts: &Facts, file: &FileRef, source_crc32c: Option<u32>, lane: &Lane) -> bool {
+    let size_known = file.size_bytes.is_some_and(|bytes| bytes == facts.identity.size_bytes);
+    let size_open = file.size_bytes.is_none() && lane.ours_from_start;
+    if !size_known && !size_open {
+        return false;
+    }
+    match (facts.crc32c, source_crc32c) {
+        (Some(target), Some(source)) => target == source,
+        (Some(_), None) => true,
+        (None, _) => lane.ours_from_start,
+    }
+}
+
+/// Copies once to all parts with one read. Returns the lanes that must look again.
+async fn together(
+    context: &Context,
+    file: &FileRef,
+    parts: Vec<Part>,
+) -> Result<Vec<(Arc<Lane>, Option<WriteError>)>, SourceFault> {
+    let mut budget = Budget::new(context.options.retry_budget);
+    let reading = loop {
+        match open(context, file).await {
+            Ok(reading) => break reading,
+            Err(SourceFault::Failed(failure)) if failure.code != FailureCode::Denied => {
+                if !budget.wait().await {
+                    return Err(SourceFault::Failed(failure));
+                }
+            }
+            Err(fault) => return Err(fault),
+        }
+    };
+    let lanes: Vec<_> = parts.iter().map(|part| Arc::clone(&part.lane)).collect();
+    let attempts = send(context, file, reading, parts).await;
+    let mut again = Vec::new();
+    for (lane, attempt) in lanes.into_iter().zip(attempts) {
+        match attempt {
+            Attempt::Done => {}
+            Attempt::Behind => lane.halt(Stop::Behind),
+            Attempt::Again(error) => again.push((lane, error)),
+            Attempt::SourceCut => again.push((lane, None)),
+        }
+    }
+    Ok(again)
+}
+
+/// Brings the file to one lane by looking and copying until it is there.
+async fn alone(
+    context: &Context,
+    file: &FileRef,
+    lane: Arc<Lane>,
+    error: Option<WriteError>,
+) -> Result<(), SourceFault> {
+    let mut budget = Budget::new(context.options.retry_budget);
+    // An object that exists is looked at right away; trouble waits for its turn.
+    let mut last = error;
+    let mut wait = !matches!(last, None | Some(WriteError::Exists { .. }));
+    loop {
+        if let Some(error @ WriteError::Denied { .. }) = &last {
+            lane.halt(Stop::Failed(target_write_failure(error)));
+            return Ok(());
+        }
+        if wait && !budget.wait().await {
+            let failure = last.as_ref().map_or_else(
+                || {
+                    Failure::new(
+                        FailureCode::SourceUnavailable,
+                        &fanout::SourceCut(file.path.to_string()),
+                    )
+                },
+                target_write_failure,
+            );
+            lane.halt(Stop::Failed(failure));
+            return Ok(());
+        }
+        wait = true;
+        let reading = open(context, file).await;
+        let reading = match reading {
+            Ok(reading) => reading,
+            Err(SourceFault::Failed(failure)) if failure.code != FailureCode::Denied => {
+                if !budget.wait().await {
+                    return Err(SourceFault::Failed(failure));
+                }
+                continue;
+            }
+            Err(fault) => return Err(fault),
+        };
+        let exact = FileRef { size_bytes: Some(reading.object_bytes), ..file.clone() };
+        let part = missing_part(context, &exact, Arc::clone(&lane), reading.crc32c).await;
+        let Some(part) = part else { return Ok(()) };
+        if let Precondition::Match(_) = part.on {
+            warn_bad_object(context, file, &lane);
+        }
+        let attempt = send(context, &exact, reading, vec![part]).await.pop();
+        match attempt {
+            None | Some(Attempt::Done) => return Ok(()),
+            Some(Attempt::Again(error)) => last = error,
+            Some(Attempt::Behind | Attempt::SourceCut) => last = None,
+        }
+    }
+}
+
+fn warn_bad_object(context: &Context, file: &FileRef, lane: &Lane) {
+    let message = format!(
+        "{} was at the target with an unproven size or checksum and is copied again",
+        file.path
+    );
+    context.progress.event(Event::Warning { url: &lane.target.url, message: &message });
+}
+
+/// Opens the file at the source and holds it against what the log says.
+async fn open(context: &Context, file: &FileRef) -> Result<Reading, SourceFault> {
+    let source = &context.source;
+    let key = object_key(&source.table, file.path.as_str());
+    let mut confirmed = false;
+    loop {
+        match source.store.read(&key, None, None).await {
+            Ok(reading) => {
+                check_size(file, reading.object_bytes)?;
+                return Ok(reading);
+            }
+            // Declaring a file lost costs the version: a cache in between gets a second chance.
+            Err(ReadError::NotFound { .. }) if !confirmed => {
+                confirmed = true;
+                tokio::time::sleep(NOT_FOUND_PAUSE).await;
+            }
+            Err(ReadError::NotFound { .. }) => return Err(missing(file)),
+            Err(error) => return Err(SourceFault::Failed(source_read_failure(&error))),
+        }
+    }
+}
+
+fn missing(file: &FileRef) -> SourceFault {
+    let message = format!("{} file {} is missing at the source", file.role, file.path);
+    SourceFault::NotWhole { message }
+}
+
+fn check_size(file: &FileRef, found: u64) -> Result<(), SourceFault> {
+    match file.size_bytes {
+        Some(bytes) if bytes != found => {
+            let message = format!(
+                "{} file {} holds {found} bytes at the source, but the log says {bytes}",
+                file.role, file.path
+            );
+            Err(SourceFault::NotWhole { message })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sends one opened body to all parts; attempts come back in the order of the parts.
+async fn send(
+    context: &Context,
+    file: &FileRef,
+    reading: Reading,
+    parts: Vec<Part>,
+) -> Vec<Attempt> {
+    let Reading { object_bytes, crc32c, body, .. } = reading;
+    let body = metered(context, body);
+    match <[Part; 1]>::try_from(parts) {
+        Ok([part]) => vec![put(context, file, part, object_bytes, crc32c, body).await],
+        Err(parts) => {
+            let options = &context.options;
+            let (trail, patience) = (options.fan_out_bytes, options.fan_out_patience);
+            let (drive, bodies) = fanout::split(body, parts.len(), trail, patience);
+            let puts = parts.into_iter().zip(bodies);
+            let puts =
+                puts.map(|(part, body)| put(context, file, part, object_bytes, crc32c, body));
+            let ((), attempts) = futures::join!(drive, join_all(puts));
+            attempts
+        }
+    }
+}
+
+/// The body, counted and held to the bandwidth limit.
+fn metered(
+    context: &Context,
+    body: BoxStream<'static, Result<Bytes, ReadError>>,
+) -> BoxStream<'static, Result<Bytes, BoxError>> {
+    let progress = Arc::clone(&context.progress);
+    let counted = body.map(move |chunk| {
+        let chunk = chunk?;
+        progress.event(Event::Read { bytes: chunk.len() as u64 });
+        Ok::<_, BoxError>(chunk)
+    });
+    if !context.rate.is_limited() {
+        return counted.boxed();
+    }
+    let rate = Arc::clone(&context.rate);
+    counted
+        .then(move |chunk| {
+            let rate = Arc::clone(&rate);
+            async move {
+                if let Ok(chunk) = &chunk {
+                    rate.take(chunk.len()).await;
+                }
+                chunk
+            }
+        })
+        .boxed()
+}
+
+async fn put(
+    context: &Context,
+    file: &FileRef,
+    part: Part,
+    bytes: u64,
+    source_crc32c: Option<u32>,
+    body: BoxStream<'static, Result<Bytes, BoxError>>,
+) -> Attempt {
+    let lane = part.lane;
+    let key = object_key(&lane.target.table, file.path.as_str());
+    let checked = expecting(body, source_crc32c);
+    match lane.target.store.upload(&key, bytes, checked, part.on).await {
+        Ok(Uploaded { size_bytes, .. }) => {
+            lane.copied(size_bytes);
+            let target = &lane.target.url;
+            context.progress.event(Event::FileDone { target, bytes: size_bytes, skipped: false });
+            Attempt::Done
+        }
+        Err(WriteError::Body { source }) if source.is::<FellBehind>() => Attempt::Behind,
+        Err(WriteError::Body { .. }) => Attempt::SourceCut,
+        Err(error) => {
+            if matches!(error, WriteError::Exists { .. }) {
+                lane.set_asks_first(true);
+            }
+            Attempt::Again(Some(error))
+        }
+    }
+}
+
+/// The body, failing at its end when its checksum is not the one that the source publishes: the
+/// upload is then cut before the target can commit it.
+fn expecting(
+    body: BoxStream<'static, Result<Bytes, BoxError>>,
+    source_crc32c: Option<u32>,
+) -> BoxStream<'static, Result<Bytes, BoxError>> {
+    match source_crc32c {
+        None => body,
+        Some(expected) => checked(body, expected),
+    }
+}
+
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the bytes read do not match the checksum that the source publishes")]
+struct Corrupted;
+
+fn checked(
+    body: BoxStream<'static, Result<Bytes, BoxError>>,
+    expected: u32,
+) -> BoxStream<'static, Result<Bytes, BoxError>> {
+    // One chunk is held back, so that the last bytes leave only once the whole body was checked.
+    let state = (body, Digest::new(CrcAlgorithm::Crc32Iscsi), None::<Bytes>, false);
+    futures::stream::unfold(state, move |(mut body, mut digest, mut held, ended)| async move {
+        if ended {
+            return None;
+        }
+        loop {
+            match body.next().await {
+                Some(Ok(chunk)) => {
+                    digest.update(&chunk);
+                    if let Some(ready) = held.replace(chunk) {
+                        return Some((Ok(ready), (body, digest, held, false)));
+                    }
+                }
+                Some(Err(error)) => return Some((Err(error), (body, digest, None, true))),
+                None if digest.finalize() != u64::from(expected) => {
+                    return Some((Err(Corrupted.into()), (body, digest, None, true)));
+                }
+                None => {
+                    let last = held.take()?;
+                    return Some((Ok(last), (body, digest, None, true)));
+                }
+            }
+        }
+    })
+    .boxed()
+}
+
+/// Counts of a lane, for its report.
+pub(crate) fn counts(lane: &Lane) -> (u64, u64, u64) {
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    (load(&lane.copied_files), load(&lane.copied_bytes), load(&lane.skipped_files))
+}

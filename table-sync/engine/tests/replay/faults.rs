@@ -1,0 +1,188 @@
+//! Stores that fail: refused requests, lost replies, stale listings, cut bodies; and targets that
+//! are slow or gone while others are well.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use driftless_testdata::builder::TableBuilder;
+use driftless_testdata::fault::{FaultStore, Faults, Kind, Op};
+use driftless_testdata::feed::Feeder;
+use driftless_testdata::record::RecordingStore;
+use object_store::memory::InMemory;
+use object_store::{
+    ObjectStore,
+    throttle::{ThrottleConfig, ThrottledStore},
+};
+use table_sync_core::TableState;
+use table_sync_engine::{Quiet, pass};
+
+use crate::corpus::tables;
+use crate::rig::{Rig, TABLE, target_over, version};
+
+/// Every table again, with one operation in ten failing at either side. Passes may fail; what
+/// they leave behind may not.
+#[tokio::test(start_paused = true)]
+async fn no_fault_makes_a_wrong_state_visible() {
+    for (index, (name, objects)) in tables().into_iter().enumerate() {
+        let seed = index as u64 + 1;
+        let rig = Rig::with_faults(Faults::seeded(seed, 0.05), Faults::seeded(seed + 7, 0.1));
+        let mut feeder = Feeder::new(&objects, seed);
+        while feeder.step_commit(&rig.source_store, TABLE).await.is_some() {
+            rig.oracle.learn(feeder.revealed());
+            rig.pass().await;
+        }
+        feeder.finish(&rig.source_store, TABLE).await;
+        rig.oracle.learn(feeder.revealed());
+        rig.source_faults.heal();
+        rig.target_faults.heal();
+        let healed = rig.pass().await;
+        let calm = calm_end(&objects, seed).await;
+        assert_eq!(healed.head, calm.0, "{name}: {healed:?}\nwithout faults: {:?}", calm.1);
+        rig.oracle.assert_clean();
+    }
+}
+
+/// Where the same table ends without faults.
+async fn calm_end(
+    objects: &driftless_testdata::Objects,
+    seed: u64,
+) -> (Option<table_sync_core::Position>, table_sync_engine::TargetReport) {
+    let rig = Rig::new();
+    let mut feeder = Feeder::new(objects, seed);
+    while feeder.step_commit(&rig.source_store, TABLE).await.is_some() {
+        rig.pass().await;
+    }
+    feeder.finish(&rig.source_store, TABLE).await;
+    let report = rig.pass().await;
+    (report.head, report)
+}
+
+/// The reply to each write in turn is lost: the next look settles it, and nothing is written
+/// twice with other bytes.
+#[tokio::test(start_paused = true)]
+async fn a_lost_reply_is_resolved_by_reading_back() {
+    let table =
+        TableBuilder::new(3).commits(4, "day", 400).checkpoint_classic(2).last_checkpoint(2);
+    for nth in 1..=30 {
+        let rig = Rig::new();
+        rig.feed(table.objects()).await;
+        rig.target_faults.fail_nth(Op::Put, nth, Kind::LostReply);
+        let report = rig.pass().await;
+        assert_eq!(report.head, Some(version(3)), "put {nth}: {report:?}");
+        rig.oracle.assert_at(3);
+    }
+}
+
+/// A listing that lags is no reason to jump.
+#[tokio::test(start_paused = true)]
+async fn a_stale_listing_never_causes_a_jump() {
+    let table = TableBuilder::new(4).commits(6, "day", 100).checkpoint_classic(4);
+    for lag in 1..6 {
+        let rig = Rig::new();
+        let start = TableBuilder::new(4).commits(2, "day", 100);
+        rig.feed(start.objects()).await;
+        rig.pass().await;
+        rig.feed(table.objects()).await;
+        rig.source_faults.fail_nth(Op::List, 1, Kind::StaleList(lag));
+        let report = rig.pass().await;
+        assert!(report.jumped.is_empty(), "lag {lag}: {report:?}");
+        let report = rig.pass().await;
+        assert_eq!(report.head, Some(version(5)));
+        rig.oracle.assert_at(5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_cut_short_is_never_published() {
+    let table = TableBuilder::new(6).commits(3, "day", 4_000);
+    for kind in [Kind::Truncated, Kind::BrokenBody] {
+        for nth in 1..=9 {
+            let rig = Rig::new();
+            rig.feed(table.objects()).await;
+            rig.source_faults.fail_nth(Op::Get, nth, kind);
+            rig.pass().await;
+            let report = rig.pass().await;
+            assert_eq!(report.head, Some(version(2)), "{kind:?} {nth}: {report:?}");
+            rig.oracle.assert_at(2);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_source_byte_is_read_once_for_all_targets() {
+    let rig = Rig::new();
+    let table = TableBuilder::new(8).commits(5, "day", 2_000);
+    rig.feed(table.objects()).await;
+    let stores: Vec<Arc<dyn ObjectStore>> =
+        (0..3).map(|_| Arc::new(InMemory::new()) as Arc<dyn ObjectStore>).collect();
+    let targets: Vec<_> = stores
+        .iter()
+        .enumerate()
+        .map(|(at, store)| target_over(Arc::clone(store), &format!("memory:///site{at}")))
+        .collect();
+    let before = rig.source_faults.count(Op::Get);
+    let report = pass(&rig.source, &targets, &rig.options, Arc::new(Quiet)).await;
+    for target in &report.targets {
+        assert_eq!(target.head, Some(version(4)), "{target:?}");
+    }
+    // Five data files and five commits; the rest are looks at commits for the fingerprint.
+    let data = table.objects().keys().filter(|key| !key.starts_with('_')).count() as u64;
+    let reads = rig.source_faults.count(Op::Get) - before;
+    assert!(reads <= data + 5 + 2, "{reads} reads for {data} files and 5 commits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_target_does_not_hold_back_the_others() {
+    let rig = Rig::new();
+    let table = TableBuilder::new(9).commits(5, "day", 2_000);
+    rig.feed(table.objects()).await;
+    let faults = Faults::seeded(1, 1.0);
+    let broken: Arc<dyn ObjectStore> =
+        Arc::new(FaultStore::new(RecordingStore::new(InMemory::new(), vec![]), faults));
+    let targets = [target_over(broken, "memory:///broken"), rig.target.clone()];
+    let mut options = rig.options.clone();
+    options.retry_budget = Duration::from_secs(5);
+    let report = pass(&rig.source, &targets, &options, Arc::new(Quiet)).await;
+    assert_eq!(report.targets[0].state, TableState::Failed);
+    assert_eq!(report.targets[1].head, Some(version(4)));
+    rig.oracle.assert_at(4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_target_goes_on_alone() {
+    let rig = Rig::new();
+    let table = TableBuilder::new(10).commits(30, "day", 2_000);
+    rig.feed(table.objects()).await;
+    let config =
+        ThrottleConfig { wait_put_per_call: Duration::from_secs(30), ..Default::default() };
+    let slow: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(InMemory::new(), config));
+    let targets = [rig.target.clone(), target_over(slow, "memory:///slow")];
+    let start = tokio::time::Instant::now();
+    let quick_done = Arc::new(std::sync::Mutex::new(None));
+    let seen = Arc::clone(&quick_done);
+    let watch = Watch(move |target: &str, position| {
+        if target.contains("memory:///target") && position == version(29) {
+            *seen.lock().unwrap() = Some(start.elapsed());
+        }
+    });
+    let report = pass(&rig.source, &targets, &rig.options, Arc::new(watch)).await;
+    for target in &report.targets {
+        assert_eq!(target.head, Some(version(29)), "{target:?}");
+    }
+    let quick = quick_done.lock().unwrap().expect("the quick target was published");
+    let all = start.elapsed();
+    assert!(quick * 4 < all, "the quick target took {quick:?} of {all:?}");
+}
+
+/// Tells a test what was published where.
+struct Watch<F>(F);
+
+impl<F: Fn(&str, table_sync_core::Position) + Send + Sync> table_sync_engine::Progress
+    for Watch<F>
+{
+    fn event(&self, event: table_sync_engine::Event<'_>) {
+        if let table_sync_engine::Event::Published { target, position, .. } = event {
+            (self.0)(target, position);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! `driftless-rows`: one request on standard input, the answer on standard output.
+//!
+//! The main binary runs it as a child process. The request is one JSON value; secrets come in
+//! its `options` and nowhere else. Standard error is for people.
+//!
+//! Exit codes: 0, done; 1, failed; 5, the judge cannot read a table that may well be fine. A
+//! failed request answers `{"error":{"code","message"}}`; a table that has no answer says why
+//! in its own place, beside the answers of the others.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use table_sync_rows::demo::{self, DemoError};
+use table_sync_rows::{RowSummary, RowsError, open_store, read, with_causes};
+use url::Url;
+
+/// Bytes of a request; one names at most a few hundred tables.
+const REQUEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Planning a query recurses deeply, in a development build most of all.
+const THREAD_STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// What is logged if `RUST_LOG` does not say: the kernel logs errors that the answer holds too.
+const LOG_FILTER: &str = "error,buoyant_kernel=off,delta_kernel=off";
+
+const FAILED: u8 = 1;
+const UNSUPPORTED: u8 = 5;
+
+/// What the main binary asks for. Not printable: options hold secrets.
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+enum Request {
+    /// Count and hash the rows of tables.
+    Rows { tables: Vec<TableRequest> },
+    /// Write the demo's source table until the time is over or standard input ends.
+    WriteDemo {
+        table: String,
+        #[serde(default)]
+        options: BTreeMap<String, String>,
+        seconds: u64,
+        #[serde(default)]
+        seed: u64,
+        #[serde(default = "write_interval_ms")]
+        interval_ms: u64,
+        #[serde(default = "batch_rows")]
+        batch_rows: i64,
+    },
+    /// Read the demo's replica until the time is over or standard input ends.
+    ReadDemo {
+        table: String,
+        #[serde(default)]
+        options: BTreeMap<String, String>,
+        seconds: u64,
+        #[serde(default = "read_interval_ms")]
+        interval_ms: u64,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableRequest {
+    url: String,
+    #[serde(default)]
+    options: BTreeMap<String, String>,
+    version: Option<u64>,
+}
+
+fn write_interval_ms() -> u64 {
+    400
+}
+
+fn read_interval_ms() -> u64 {
+    500
+}
+
+fn batch_rows() -> i64 {
+    1_000
+}
+
+#[derive(Serialize)]
+struct Answer {
+    tables: Vec<TableAnswer>,
+}
+
+#[derive(Serialize)]
+struct TableAnswer {
+    #[serde(flatten)]
+    summary: Option<RowSummary>,
+    error: Option<Failure>,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    error: Failure,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    code: &'static str,
+    message: String,
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_FILTER));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let code = match run() {
+        Ok(code) => code,
+        Err(failure) => match print(&Failed { error: failure }) {
+            Ok(()) | Err(_) => FAILED,
+        },
+    };
+    ExitCode::from(code)
+}
+
+fn run() -> Result<u8, Failure> {
+    let request = request()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(THREAD_STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(|error| failure("runtime", &error))?;
+    // The watcher of standard input blocks for ever if the caller keeps it open: the runtime is
+    // left behind, not waited for.
+    let task = runtime.spawn(answer(request));
+    let code = runtime.block_on(task).map_err(|error| failure("runtime", &error))?;
+    runtime.shutdown_background();
+    code
+}
+
+async fn answer(request: Request) -> Result<u8, Failure> {
+    match request {
+        Request::Rows { tables } => rows(tables).await,
+        Request::WriteDemo { table, options, seconds, seed, interval_ms, batch_rows } => {
+            let (store, url) = demo_table(&table, &options)?;
+            let options = demo::WriteOptions {
+                interval: Duration::from_millis(interval_ms),
+                duration: Duration::from_secs(seconds),
+                seed,
+                batch_rows,
+            };
+            let written = demo::write(store, url, options, stdin_end(), &mut io::stdout()).await;
+            written.map(|_| 0).map_err(demo_failure)
+        }
+        Request::ReadDemo { table, options, seconds, interval_ms } => {
+            let (store, url) = demo_table(&table, &options)?;
+            let options = demo::ReadOptions {
+                interval: Duration::from_millis(interval_ms),
+                duration: Duration::from_secs(seconds),
+            };
+            let read = demo::read(store, url, options, stdin_end(), &mut io::stdout()).await;
+            read.map(|_| 0).map_err(demo_failure)
+        }
+    }
+}
+
+/// Answers for each table in turn; the worst of them gives the exit code.
+async fn rows(tables: Vec<TableRequest>) -> Result<u8, Failure> {
+    let mut answers = Vec::new();
+    let mut code = 0;
+    for table in tables {
+        let (summary, error) = match judge(&table).await {
+            Ok(summary) => (Some(summary), None),
+            Err((table_code, failure)) => {
+                code = if code == FAILED { FAILED } else { table_code };
+                (None, Some(failure))
+            }
+        };
+        answers.push(TableAnswer { summary, error });
+    }
+    print(&Answer { tables: answers }).map_err(|error| failure("output", &error))?;
+    Ok(code)
+}
+
+async fn judge(table: &TableRequest) -> Result<RowSummary, (u8, Failure)> {
+    let url = Url::parse(&table.url).map_err(|error| (FAILED, failure("url", &error)))?;
+    let read = async { read(open_store(&url, &table.options)?, url, table.version).await };
+    read.await.map_err(|error| {
+        let code = match error {
+            RowsError::Unsupported { .. } => UNSUPPORTED,
+            _ => FAILED,
+        };
+        (code, failure(error.code(), &error))
+    })
+}
+
+fn demo_table(
+    table: &str,
+    options: &BTreeMap<String, String>,
+) -> Result<(std::sync::Arc<dyn object_store::ObjectStore>, Url), Failure> {
+    let url = demo::table_url(table).map_err(demo_failure)?;
+    let store = open_store(&url, options).map_err(|error| failure(error.code(), &error))?;
+    Ok((store, url))
+}
+
+/// The first JSON value on standard input; what follows it is left there.
+fn request() -> Result<Request, Failure> {
+    let input = io::stdin().lock().take(REQUEST_BYTES_MAX);
+    match serde_json::Deserializer::from_reader(input).into_iter().next() {
+        Some(Ok(request)) => Ok(request),
+        Some(Err(error)) => Err(failure("request", &error)),
+        None => Err(Failure {
+            code: "request",
+            message: "read a request: standard input is empty, give one JSON value".to_owned(),
+        }),
+    }
+}
+
+/// Completes when the caller closes standard input, or is gone.
+async fn stdin_end() {
+    let drain = || io::copy(&mut io::stdin().lock(), &mut io::sink());
+    // An unreadable input counts as an ended one.
+    let _ = tokio::task::spawn_blocking(drain).await;
+}
+
+fn print(value: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+fn demo_failure(error: DemoError) -> Failure {
+    let code = match &error {
+        DemoError::Table(error) => error.code(),
+        _ => "demo",
+    };
+    failure(code, &error)
+}
+
+fn failure(code: &'static str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure { code, message: with_causes(error) }
+}
