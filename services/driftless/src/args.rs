@@ -75,7 +75,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
     /// HTTP proxy, http://host:port
-    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "URL")]
     pub(crate) proxy: Option<String>,
     /// How long one operation is retried before it counts as failed
     #[arg(
@@ -123,6 +123,19 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// How a command with tables is written.
+macro_rules! usage {
+    ($command:literal) => {
+        concat!(
+            "driftless ",
+            $command,
+            " [OPTIONS] <SOURCE> <TARGET>...\n       driftless ",
+            $command,
+            " [OPTIONS] --table <SOURCE=TARGET[,TARGET]>..."
+        )
+    };
+}
+
 /// What is done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -130,16 +143,16 @@ pub(crate) enum Command {
     #[command(after_help = INSPECT_HELP)]
     Inspect(Inspect),
     /// Show what a sync would do; write nothing
-    #[command(after_help = PLAN_HELP)]
+    #[command(after_help = PLAN_HELP, override_usage = usage!("plan"))]
     Plan(Plan),
     /// Publish what is new at the source
-    #[command(after_help = SYNC_HELP)]
+    #[command(after_help = SYNC_HELP, override_usage = usage!("sync"))]
     Sync(Sync),
     /// Hold targets against their source
-    #[command(after_help = VERIFY_HELP)]
+    #[command(after_help = VERIFY_HELP, override_usage = usage!("verify"))]
     Verify(Verify),
     /// Show how far targets are behind
-    #[command(after_help = STATUS_HELP)]
+    #[command(after_help = STATUS_HELP, override_usage = usage!("status"))]
     Status(Status),
     /// Find out what a store really does, and whether it may be a target
     #[command(after_help = PROBE_HELP)]
@@ -171,8 +184,7 @@ Examples:
 
 const SYNC_HELP: &str = "\
 Several tables: a SOURCE with * stands for every table that matches, and each goes to \
-TARGET/<name>, its path below the folder before the first *. Or name each with --table. \
-Tables that match nothing yet are not created.
+TARGET/<name>, its path below the folder before the first *. Or name each with --table.
 
 One pass brings every target to what the source holds now. A run that was stopped is simply \
 started again.
@@ -360,7 +372,12 @@ pub(crate) struct Probe {
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// How long the table is written
-    #[arg(long, value_name = "N", default_value = "40", value_parser = clap::value_parser!(u64).range(5..=3600))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "40",
+        value_parser = clap::value_parser!(u64).range(5..=3600)
+    )]
     pub(crate) seconds: u64,
     /// Keep the two tables and say where they are
     #[arg(long)]

@@ -90,20 +90,11 @@ impl CommandError {
     }
 
     /// Something that may work later.
-    pub(crate) fn failed(
-        code: &str,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn failed(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Exit::Failed, code, message, hint)
     }
 
-    fn new(
-        exit: Exit,
-        code: &str,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
+    fn new(exit: Exit, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { exit, code: code.to_owned(), message: message.into(), hint: hint.into() }
     }
 }

@@ -94,8 +94,7 @@ pub(crate) fn find() -> Result<PathBuf, CommandError> {
         Some(path.parent()?.join(name))
     });
     beside.filter(|path| path.is_file()).ok_or_else(|| {
-        CommandError::failed(
-            "no_row_judge",
+        CommandError::configuration(
             format!("find the row judge {PROGRAM}: it is not beside this program"),
             format!("build it with `./dev build`, or name it with ${VARIABLE}"),
         )
@@ -106,9 +105,7 @@ pub(crate) fn find() -> Result<PathBuf, CommandError> {
 ///
 /// # Errors
 /// When the judge cannot be run, or does not answer.
-pub(crate) async fn rows(
-    tables: Vec<TableRequest<'_>>,
-) -> Result<Vec<TableAnswer>, CommandError> {
+pub(crate) async fn rows(tables: Vec<TableRequest<'_>>) -> Result<Vec<TableAnswer>, CommandError> {
     let asked = tables.len();
     let mut child = Running::start(&Request::Rows { tables }).await?;
     child.close_input();

@@ -112,8 +112,10 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> Exit {
     }
     if wants_json(arguments) {
         let text = error.render().to_string();
-        let first = text.lines().next().unwrap_or_default();
-        let message = first.trim_start_matches("error: ").to_owned();
+        // The first paragraph says what is wrong; usage follows.
+        let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
+        let message = lines.collect::<Vec<_>>().join(" ");
+        let message = message.trim_start_matches("error: ").to_owned();
         let error = CommandError::arguments(message, "see `driftless --help`");
         // When nobody takes it, the exit code is all that is left.
         let document = output::json::ErrorDocument::of(&error);

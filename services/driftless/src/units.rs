@@ -64,9 +64,9 @@ pub(crate) fn parse_price(text: &str) -> Result<f64, String> {
 
 /// The number in front of one of the units, times that unit.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<f64> {
-    let (number, unit) = units
-        .iter()
-        .find_map(|(name, unit)| text.strip_suffix(name).map(|number| (number.trim_end(), *unit)))?;
+    let (number, unit) = units.iter().find_map(|(name, unit)| {
+        text.strip_suffix(name).map(|number| (number.trim_end(), *unit))
+    })?;
     let digits = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if !digits || !number.starts_with(|first: char| first.is_ascii_digit()) {
         return None;

@@ -207,6 +207,11 @@ impl Wire {
                 options.entry(name).or_insert(value);
             }
         }
+        // As when this program opens the store: plain HTTP needs no saying on this machine.
+        let endpoint = ["aws_endpoint", "endpoint"].iter().find_map(|name| options.get(*name));
+        if endpoint.is_some_and(|endpoint| is_loopback_http(endpoint)) {
+            options.entry("aws_allow_http".to_owned()).or_insert_with(|| "true".to_owned());
+        }
         Ok(Place { url, options })
     }
 }
@@ -294,14 +299,14 @@ fn refuse_twins(tables: &[Table]) -> Result<(), CommandError> {
             let rest = url.strip_prefix(other.trim_end_matches('/'));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        if sources.iter().any(|(other, there)| store.same_store(other) && inside(there)) {
+        if sources.iter().any(|(other, there)| store.can_copy_from(other) && inside(there)) {
             return Err(CommandError::arguments(
                 format!("use {url} as a target: it is a source, or inside one"),
                 "name another target",
             ));
         }
         let earlier = targets.iter().take(at);
-        if earlier.clone().any(|(other, there)| store.same_store(other) && inside(there)) {
+        if earlier.clone().any(|(other, there)| store.can_copy_from(other) && inside(there)) {
             return Err(CommandError::arguments(
                 format!("use {url} as a target: it is given twice, or inside another target"),
                 "name each target once",
@@ -366,6 +371,12 @@ fn environment(url: &str) -> BTreeMap<String, String> {
     names.iter().filter_map(set).collect()
 }
 
+fn is_loopback_http(endpoint: &str) -> bool {
+    let rest = endpoint.strip_prefix("http://").unwrap_or_default();
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 fn is_credential(name: &str) -> bool {
     let words = ["key", "token", "secret", "credential", "service_account", "client_id", "sas"];
     words.iter().any(|word| name.contains(word))
@@ -404,6 +415,15 @@ mod tests {
         assert_eq!(below("s3://b/replica/", "orders"), "s3://b/replica/orders");
         assert_eq!(below("vast:", "orders"), "vast:orders");
         assert_eq!(below("vast:wh", "eu/daily"), "vast:wh/eu/daily");
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        assert!(is_loopback_http("http://127.0.0.1:9000"));
+        assert!(is_loopback_http("http://localhost"));
+        assert!(!is_loopback_http("https://127.0.0.1:9000"));
+        assert!(!is_loopback_http("http://127.0.0.1.example.com"));
+        assert!(!is_loopback_http("http://store.example.com:9000"));
     }
 
     #[test]

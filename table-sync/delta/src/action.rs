@@ -201,31 +201,31 @@ impl<'de> Visitor<'de> for RecordVisitor {
         while let Some(Text(key)) = map.next_key()? {
             let other = match key.as_ref() {
                 "add" => {
-                    record.add = map.next_value()?;
+                    set(&mut record.add, map.next_value()?)?;
                     continue;
                 }
                 "remove" => {
-                    record.remove = map.next_value()?;
+                    set(&mut record.remove, map.next_value()?)?;
                     continue;
                 }
                 "cdc" => {
-                    record.cdc = map.next_value()?;
+                    set(&mut record.cdc, map.next_value()?)?;
                     continue;
                 }
                 "metaData" => {
-                    record.metadata = map.next_value()?;
+                    set(&mut record.metadata, map.next_value()?)?;
                     continue;
                 }
                 "protocol" => {
-                    record.protocol = map.next_value()?;
+                    set(&mut record.protocol, map.next_value()?)?;
                     continue;
                 }
                 "commitInfo" => {
-                    record.commit_info = map.next_value()?;
+                    set(&mut record.commit_info, map.next_value()?)?;
                     continue;
                 }
                 "sidecar" => {
-                    record.sidecar = map.next_value()?;
+                    set(&mut record.sidecar, map.next_value()?)?;
                     continue;
                 }
                 "txn" => Action::Txn,
@@ -240,6 +240,16 @@ impl<'de> Visitor<'de> for RecordVisitor {
         }
         Ok(record)
     }
+}
+
+/// Takes an action. Of a key that comes twice, readers take the first, the last or neither, so it
+/// is refused.
+fn set<T, E: serde::de::Error>(field: &mut Option<T>, value: Option<T>) -> Result<(), E> {
+    if field.is_some() {
+        return Err(E::custom("an action comes twice in one object"));
+    }
+    *field = value;
+    Ok(())
 }
 
 /// A string that borrows where it holds no escape.

@@ -23,7 +23,6 @@ use crate::log::LogReader;
 use crate::parquet_file::ParquetFile;
 use crate::reference::Reference;
 
-#[path = "checkpoint_batch.rs"]
 mod batch;
 
 /// Most sidecars of one checkpoint.

@@ -44,7 +44,10 @@ fn damaged(bytes: &[u8], at: u64) {
     }
 }
 
-const ADD: &str = r#"{"add":{"path":"a","partitionValues":{},"size":1,"modificationTime":2,"dataChange":true,"stats":"{\"numRecords\":1}"}}"#;
+const ADD: &str = concat!(
+    r#"{"add":{"path":"a","partitionValues":{},"size":1,"modificationTime":2,"#,
+    r#""dataChange":true,"stats":"{\"numRecords\":1}"}}"#
+);
 
 #[test]
 fn one_object_a_line() {
@@ -54,7 +57,8 @@ fn one_object_a_line() {
     check(format!("{ADD}\n{ADD}\r\n{ADD}\n\n").as_bytes(), &[("add", 3)]);
     let all = br#"{"commitInfo":{"operation":"WRITE","inCommitTimestamp":5,"n":[{}]}}
 {"protocol":{"minReaderVersion":1,"minWriterVersion":2}}
-{"metaData":{"id":"x","format":{"provider":"parquet","options":{}},"schemaString":"{}","partitionColumns":[],"configuration":{"a":"b","n":null},"createdTime":1}}
+{"metaData":{"id":"x","format":{"provider":"parquet","options":{}},"schemaString":"{}",
+"partitionColumns":[],"configuration":{"a":"b","n":null},"createdTime":1}}
 {"remove":{"path":"a","deletionTimestamp":1,"dataChange":true}}
 {"cdc":{"path":"_change_data/x","partitionValues":{},"size":3,"dataChange":false}}
 {"txn":{"appId":"a","version":1}}
@@ -106,6 +110,8 @@ fn damage_is_found_with_its_place() {
     damaged(br#"{"add":{"size":1}}"#, 0);
     damaged(br#"{"add":{"path":5}}"#, 0);
     damaged(br#"{"add":{"path":"a","size":9223372036854775808}}"#, 0);
+    damaged(br#"{"add":{"path":"a"},"add":{"path":"b"}}"#, 0);
+    damaged(br#"{"add":{"path":"a","path":"b"}}"#, 0);
     damaged(br#"{"add":[}"#, 0);
     damaged(br#"{"add":{"path":"a"}]"#, 0);
     damaged(b"{\"add\":{\"path\":\"\xff\"}}", 0);
@@ -171,7 +177,8 @@ fn visitor_can_stop() {
 
 #[test]
 fn borrowed_fields_are_unescaped() {
-    let line = br#"{"add":{"path":"a\u0020\"b","size":1,"deletionVector":{"storageType":"u","pathOrInlineDv":"x\\y","offset":4,"sizeInBytes":1,"cardinality":1}}}"#;
+    let line = br#"{"add":{"path":"a\u0020\"b","size":1,"deletionVector":{
+        "storageType":"u","pathOrInlineDv":"x\\y","offset":4,"sizeInBytes":1}}}"#;
     let found = for_each(line.as_slice(), &mut |action| match action {
         Action::Add(add) => {
             let vector = add.deletion_vector.unwrap();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures::stream::{self, BoxStream, StreamExt};
 use table_sync_core::{BlockCode, Blocked, FileRef, Position, RelPath, Role, SourceError};
 
-use crate::action::{Action, Add, Cdc, Metadata, Protocol, Vector};
+use crate::action::{Action, Add, Cdc, Metadata, Protocol, Remove, Vector};
 use crate::commit::{ActionReader, FramingError, LogBytes, for_each};
 use crate::deletion_vector::DeletionVector;
 use crate::feature;
@@ -149,6 +149,11 @@ pub(crate) fn needs_of(
             let path = resolved.map_err(|error| origin.reference(error))?;
             let size_bytes = size_bytes(*size, origin.position())?;
             out.push(FileRef { path, size_bytes, role: Role::ChangeData });
+        }
+        // Nothing to copy. Readers of a change feed may open what was removed, though, so a
+        // removed file must not lie elsewhere.
+        Action::Remove(Remove { path, .. }) => {
+            reference.resolve(path).map_err(|error| origin.reference(error))?;
         }
         _ => {}
     }

@@ -100,7 +100,10 @@ mod tests {
             modification_time: 6,
             sidecar_files: None,
         });
-        let v2 = r#"{"version":10,"size":13,"v2Checkpoint":{"path":"a.json","sizeInBytes":5,"modificationTime":6}}"#;
+        let v2 = concat!(
+            r#"{"version":10,"size":13,"v2Checkpoint":{"path":"a.json","sizeInBytes":5,"#,
+            r#""modificationTime":6}}"#
+        );
         assert_eq!(body(last), v2);
     }
 }

@@ -203,7 +203,7 @@ impl Look<'_> {
     async fn hint(&mut self) -> Result<(), SourceError> {
         let key = last_checkpoint_key().map_err(key_error)?;
         let current = self.replica.objects.get(&key).cloned();
-        let wanted = match self.source_hint(&key, current.as_ref()).await? {
+        let wanted = match self.source_hint(&key).await? {
             SourceHint::Same => return Ok(()),
             SourceHint::Usable(version, body) => Some((version, body)),
             SourceHint::None if self.needs_bridge() => self.composed_hint().await?,
@@ -222,31 +222,15 @@ impl Look<'_> {
         Ok(())
     }
 
-    async fn source_hint(
-        &mut self,
-        key: &RelPath,
-        current: Option<&LogObject>,
-    ) -> Result<SourceHint, SourceError> {
+    async fn source_hint(&self, key: &RelPath) -> Result<SourceHint, SourceError> {
         let Some(object) = self.view.objects.get(key) else { return Ok(SourceHint::None) };
-        let same = |theirs: &LogObject| {
-            theirs.identity.e_tag.is_some()
-                && theirs.identity.e_tag == object.identity.e_tag
-                && theirs.identity.size_bytes == object.identity.size_bytes
+        let Some((body, _)) = self.log.hint(key, object).await? else {
+            return Ok(SourceHint::None);
         };
-        if current.is_some_and(same) {
+        let Some(hint) = LastCheckpoint::parse(&body) else { return Ok(SourceHint::None) };
+        if !self.moves_forward(hint.version, &body) {
             return Ok(SourceHint::Same);
         }
-        let read = match self.reader().read(key, None, SMALL_OBJECT_BYTES_MAX).await {
-            Ok(read) => read,
-            Err(SourceError::Blocked(blocked)) => {
-                self.late.warnings.push(format!("{key} is held back: {blocked}"));
-                return Ok(SourceHint::None);
-            }
-            Err(error) => return Err(error),
-        };
-        let Some(read) = read else { return Ok(SourceHint::None) };
-        let body = small(read.bytes);
-        let Some(hint) = LastCheckpoint::parse(&body) else { return Ok(SourceHint::None) };
         let checkpoints = self.whole_here(hint.version).await?;
         Ok(match hint_body(Some(&body), &checkpoints, self.reader())? {
             Some(body) => SourceHint::Usable(hint.version, body),
@@ -313,7 +297,7 @@ impl Look<'_> {
 
 /// What the source's hint is worth at this replica.
 enum SourceHint {
-    /// The replica has it already.
+    /// The replica's is the same, or newer.
     Same,
     /// The version that it names, and the body to write.
     Usable(u64, bytes::Bytes),

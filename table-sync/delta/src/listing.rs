@@ -92,6 +92,11 @@ impl Listing {
         listing
     }
 
+    /// Whether it shows no commit and no complete checkpoint.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.commits.is_empty() && self.checkpoints.is_empty()
+    }
+
     /// The version that a reader of checkpoint `version` opens: its own, or the next one where its
     /// own commit is gone. `None` when neither commit is there: Spark needs one.
     pub(crate) fn base_position(&self, version: u64) -> Option<u64> {

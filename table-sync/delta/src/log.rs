@@ -9,11 +9,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
-use table_sync_core::limits::COMMIT_BYTES_IN_MEMORY_MAX;
+use table_sync_core::limits::{COMMIT_BYTES_IN_MEMORY_MAX, SMALL_OBJECT_BYTES_MAX};
 use table_sync_core::{
     BlockCode, Blocked, BoxError, LogObject, ObjectIdentity, PathError, RelPath, Sha256Digest,
     SourceError, SpoolFile,
@@ -73,6 +74,35 @@ impl DeltaLog {
         let root = Path::parse(root)?;
         let shared = Shared { store, root, reference, options };
         Ok(Self { reader: LogReader { shared: Arc::new(shared) }, verdicts: Arc::default() })
+    }
+}
+
+impl DeltaLog {
+    /// Reads the hint that a listing shows, unless the same was read before. Short enough to
+    /// stay in memory; `None` when it is gone, or too long to be a hint.
+    pub(crate) async fn hint(
+        &self,
+        key: &RelPath,
+        listed: &LogObject,
+    ) -> Result<Option<(Bytes, Sha256Digest)>, SourceError> {
+        let known = self.verdicts.lock().ok().and_then(|known| known.hint(listed).cloned());
+        let read = match known {
+            Some(read) => read,
+            None => match self.reader.read(key, None, SMALL_OBJECT_BYTES_MAX).await {
+                Ok(Some(read)) => read,
+                Ok(None) | Err(SourceError::Blocked(_)) => return Ok(None),
+                Err(error) => return Err(error),
+            },
+        };
+        if let Ok(mut verdicts) = self.verdicts.lock()
+            && read.object.identity.e_tag == listed.identity.e_tag
+        {
+            verdicts.put_hint(listed, read.clone());
+        }
+        Ok(match read.bytes {
+            LogBytes::Memory(body) => Some((body, read.sha256)),
+            LogBytes::Spool(_) => None,
+        })
     }
 }
 
@@ -188,7 +218,7 @@ impl LogReader {
         };
         let object = log_object(&result.meta);
         let size_bytes = object.identity.size_bytes;
-        if expect.is_some_and(|expect| expect.size_bytes != size_bytes) {
+        if expect.is_some_and(|expect| !is_same(expect, &object.identity)) {
             return Err(SourceError::Changed { path: key.clone() });
         }
         if size_bytes > bytes_max {
@@ -228,6 +258,16 @@ impl LogReader {
         let sha256 = Sha256Digest(hasher.finalize().into());
         Ok(SpoolFile::new(guard.to_path_buf(), size_bytes, sha256, guard))
     }
+}
+
+/// Whether an object that was read is the one that was seen: not every server heeds `If-Match`.
+pub(crate) fn is_same(seen: &ObjectIdentity, read: &ObjectIdentity) -> bool {
+    let tag = |tag: &str| tag.trim_start_matches("W/").trim_matches('"').to_owned();
+    let same_tag = match (&seen.e_tag, &read.e_tag) {
+        (Some(seen), Some(read)) => tag(seen) == tag(read),
+        _ => true,
+    };
+    same_tag && seen.size_bytes == read.size_bytes
 }
 
 pub(crate) fn log_object(meta: &ObjectMeta) -> LogObject {

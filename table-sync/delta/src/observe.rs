@@ -34,6 +34,11 @@ pub(crate) async fn observe(
     let from = after.map(|version| version.saturating_sub(LOOK_BACK_POSITIONS));
     let from = from.filter(|from| *from > 0);
     let mut objects = reader.list(from).await?;
+    if from.is_some() && Listing::of(&objects).is_empty() {
+        // Less than expected: what there is lies below, and matters to whoever explains it.
+        objects = reader.list(None).await?;
+        return Ok(Observed { objects, from: None });
+    }
     fill_holes(reader, &mut objects, after).await?;
     Ok(Observed { objects, from })
 }

@@ -26,7 +26,7 @@ use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader
 use table_sync_core::{ObjectIdentity, RelPath, SourceError};
 
 use crate::files::Origin;
-use crate::log::{LogReader, read_error};
+use crate::log::{LogReader, is_same, log_object, read_error};
 
 /// First read of a footer, in bytes; larger footers take a second read.
 const FOOTER_GUESS_BYTES: u64 = 64 << 10;
@@ -63,8 +63,7 @@ impl ParquetFile {
             store: Arc::clone(reader.store()),
             location: reader.location(key)?,
             key: key.clone(),
-            e_tag: identity.e_tag.clone(),
-            size_bytes: identity.size_bytes,
+            identity: identity.clone(),
             footer: None,
         };
         let (pinned, metadata) = guarded(&origin, key, pinned.footer()).await?;
@@ -144,29 +143,29 @@ struct Pinned {
     store: Arc<dyn ObjectStore>,
     location: Path,
     key: RelPath,
-    e_tag: Option<String>,
-    size_bytes: u64,
+    identity: ObjectIdentity,
     footer: Option<Arc<ParquetMetaData>>,
 }
 
 impl Pinned {
     async fn footer(mut self) -> Result<(Self, ArrowReaderMetadata), ParquetError> {
         let too_short = || ParquetError::General("file is too short".to_owned());
-        if self.size_bytes < FILE_BYTES_MIN {
+        let size_bytes = self.identity.size_bytes;
+        if size_bytes < FILE_BYTES_MIN {
             return Err(too_short());
         }
-        let guess = self.size_bytes.min(FOOTER_GUESS_BYTES);
-        let start = self.size_bytes - guess;
-        let mut tail = self.range(start..self.size_bytes).await?;
+        let guess = size_bytes.min(FOOTER_GUESS_BYTES);
+        let start = size_bytes - guess;
+        let mut tail = self.range(start..size_bytes).await?;
         let end: [u8; 8] = *tail.last_chunk().ok_or_else(too_short)?;
         let footer_bytes = FooterTail::try_new(&end)?.metadata_length() as u64;
         if footer_bytes > FOOTER_BYTES_MAX {
             return Err(ParquetError::General("footer is too large".to_owned()));
         }
         let whole = footer_bytes + 8;
-        let start = self.size_bytes.checked_sub(whole).ok_or_else(too_short)?;
+        let start = size_bytes.checked_sub(whole).ok_or_else(too_short)?;
         if whole > guess {
-            tail = self.range(start..self.size_bytes).await?;
+            tail = self.range(start..size_bytes).await?;
         }
         let skip = (tail.len() as u64).checked_sub(whole).ok_or_else(too_short)?;
         let skip = usize::try_from(skip).map_err(|_| too_short())?;
@@ -185,22 +184,24 @@ impl Pinned {
 
     async fn range(&self, range: Range<u64>) -> Result<Bytes, ParquetError> {
         let options = GetOptions {
-            if_match: self.e_tag.clone(),
+            if_match: self.identity.e_tag.clone(),
             range: Some(GetRange::Bounded(range.clone())),
             ..GetOptions::default()
         };
         let wrap = |error: object_store::Error| ParquetError::External(Box::new(error));
         let result = self.store.get_opts(&self.location, options).await.map_err(wrap)?;
-        if result.meta.size != self.size_bytes {
+        if !is_same(&self.identity, &log_object(&result.meta).identity) {
             let error = object_store::Error::Precondition {
                 path: self.key.to_string(),
-                source: "object has another size than listed".into(),
+                source: "object is not the one that was listed".into(),
             };
             return Err(wrap(error));
         }
         let bytes = result.bytes().await.map_err(wrap)?;
         if bytes.len() as u64 != range.end.saturating_sub(range.start) {
-            return Err(ParquetError::EOF("range is short".to_owned()));
+            // The store's fault, not the file's: it has the size that was listed.
+            let source = "body is shorter than the range asked for".into();
+            return Err(wrap(object_store::Error::Generic { store: "range", source }));
         }
         Ok(bytes)
     }

@@ -8,17 +8,15 @@
 //! Source: behaviour measured with Spark 3.5, Trino 476 and delta-rs on every intermediate state.
 
 use async_trait::async_trait;
-use table_sync_core::limits::SMALL_OBJECT_BYTES_MAX;
 use table_sync_core::{
     BlockCode, Blocked, Hint, Pointer, Position, ReplicaError, ReplicaLog, ReplicaView, SourceError,
 };
 
-use crate::commit::LogBytes;
 use crate::describe::read_commit;
 use crate::last_checkpoint::LastCheckpoint;
 use crate::listing::Listing;
 use crate::live;
-use crate::log::{DeltaLog, LogReader, key_error};
+use crate::log::{DeltaLog, key_error};
 use crate::name::{LogName, commit_key, last_checkpoint_key};
 use crate::observe::{Observed, observe};
 
@@ -27,13 +25,13 @@ impl ReplicaLog for DeltaLog {
     async fn observe(&self, hint: Option<Hint>) -> Result<ReplicaView, ReplicaError> {
         let view = match hint {
             Some(Hint { head: Position::Version(head), earliest_readable }) => {
-                look_from(&self.reader, head, earliest_readable).await?
+                look_from(self, head, earliest_readable).await?
             }
             _ => None,
         };
         match view {
             Some(view) => Ok(view),
-            None => look_at_all(&self.reader).await,
+            None => look_at_all(self).await,
         }
     }
 
@@ -49,25 +47,25 @@ impl ReplicaLog for DeltaLog {
 
 /// Looks from a hint on; `None` when the hint does not hold or something is odd.
 async fn look_from(
-    reader: &LogReader,
+    log: &DeltaLog,
     head: u64,
     earliest_readable: Position,
 ) -> Result<Option<ReplicaView>, ReplicaError> {
-    let observed = observe(reader, Some(head)).await.map_err(replica_error)?;
+    let observed = observe(&log.reader, Some(head)).await.map_err(replica_error)?;
     let listing = Listing::of(&observed.objects);
     if !listing.commits.contains(&head) {
         return Ok(None);
     }
     match standing(&listing, Some(head)) {
         Some(standing) if foreign(&observed, &standing).is_none() => {
-            view(reader, observed, standing, Some(earliest_readable)).await.map(Some)
+            view(log, observed, standing, Some(earliest_readable)).await.map(Some)
         }
         _ => Ok(None),
     }
 }
 
-async fn look_at_all(reader: &LogReader) -> Result<ReplicaView, ReplicaError> {
-    let observed = observe(reader, None).await.map_err(replica_error)?;
+async fn look_at_all(log: &DeltaLog) -> Result<ReplicaView, ReplicaError> {
+    let observed = observe(&log.reader, None).await.map_err(replica_error)?;
     let listing = Listing::of(&observed.objects);
     let Some(standing) = standing(&listing, None) else {
         let first = run_start(&listing).unwrap_or_default();
@@ -86,7 +84,7 @@ async fn look_at_all(reader: &LogReader) -> Result<ReplicaView, ReplicaError> {
         return Err(Blocked::at(BlockCode::Diverged, Position::Version(version), message).into());
     }
     let earliest = earliest_readable(&listing).map(Position::Version);
-    view(reader, observed, standing, earliest).await
+    view(log, observed, standing, earliest).await
 }
 
 /// Where a replica stands.
@@ -143,23 +141,16 @@ fn earliest_readable(listing: &Listing) -> Option<u64> {
 }
 
 async fn view(
-    reader: &LogReader,
+    log: &DeltaLog,
     observed: Observed,
     standing: Standing,
     earliest: Option<Position>,
 ) -> Result<ReplicaView, ReplicaError> {
     let mut fingerprint = None;
     if let Some(head) = standing.head {
-        let read = read_commit(reader, head).await.map_err(replica_error)?;
-        let path = || commit_key(head).map_err(key_error);
-        let read = match read {
-            Some(read) => read,
-            None => {
-                return Err(replica_error(SourceError::Missing {
-                    path: path().map_err(replica_error)?,
-                }));
-            }
-        };
+        let read = read_commit(&log.reader, head).await.map_err(replica_error)?;
+        let path = commit_key(head).map_err(key_error).map_err(replica_error)?;
+        let read = read.ok_or_else(|| replica_error(SourceError::Missing { path }))?;
         fingerprint = Some(read.sha256);
     }
     Ok(ReplicaView {
@@ -167,22 +158,20 @@ async fn view(
         fingerprint,
         unfinished: standing.unfinished.map(Position::Version),
         earliest_readable: earliest,
-        pointer: pointer(reader, &observed).await?,
+        pointer: pointer(log, &observed).await?,
         objects: observed.objects,
         listed_from: observed.from.map(Position::Version),
     })
 }
 
-async fn pointer(reader: &LogReader, observed: &Observed) -> Result<Option<Pointer>, ReplicaError> {
+async fn pointer(log: &DeltaLog, observed: &Observed) -> Result<Option<Pointer>, ReplicaError> {
     let key = last_checkpoint_key().map_err(key_error).map_err(replica_error)?;
-    if !observed.objects.contains_key(&key) {
-        return Ok(None);
-    }
-    let read = reader.read(&key, None, SMALL_OBJECT_BYTES_MAX).await.map_err(replica_error)?;
-    let Some(read) = read else { return Ok(None) };
-    let LogBytes::Memory(body) = &read.bytes else { return Ok(None) };
-    let hint = LastCheckpoint::parse(body);
-    Ok(hint.map(|hint| Pointer { position: Position::Version(hint.version), sha256: read.sha256 }))
+    let Some(listed) = observed.objects.get(&key) else { return Ok(None) };
+    let read = log.hint(&key, listed).await.map_err(replica_error)?;
+    Ok(read.and_then(|(body, sha256)| {
+        let hint = LastCheckpoint::parse(&body)?;
+        Some(Pointer { position: Position::Version(hint.version), sha256 })
+    }))
 }
 
 /// At a target, what is missing or damaged was not left so by this program.

@@ -26,6 +26,8 @@ const VERDICTS_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct Verdicts {
     known: HashMap<(RelPath, ObjectIdentity), Verdict>,
+    /// The hint as it was last read.
+    hint: Option<(ObjectIdentity, ObjectRead)>,
 }
 
 /// Whether a derived object may be handed on.
@@ -39,6 +41,16 @@ pub(crate) enum Verdict {
 impl Verdicts {
     pub(crate) fn get(&self, key: &RelPath, object: &LogObject) -> Option<&Verdict> {
         self.known.get(&(key.clone(), object.identity.clone()))
+    }
+
+    /// The hint, if it is still the one that was read.
+    pub(crate) fn hint(&self, object: &LogObject) -> Option<&ObjectRead> {
+        let (identity, read) = self.hint.as_ref()?;
+        (identity.e_tag.is_some() && *identity == object.identity).then_some(read)
+    }
+
+    pub(crate) fn put_hint(&mut self, object: &LogObject, read: ObjectRead) {
+        self.hint = Some((object.identity.clone(), read));
     }
 
     pub(crate) fn put(&mut self, key: &RelPath, object: &LogObject, verdict: Verdict) {

@@ -11,7 +11,7 @@ use table_sync_store::{ReadError, Store, WriteError};
 
 /// Layout of the descriptor. A reader accepts its own and lower numbers, and ignores fields that
 /// it does not know, so that two neighbouring releases can share a store.
-pub const LAYOUT: u32 = 1;
+pub(crate) const LAYOUT: u32 = 1;
 
 /// The descriptor of one replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,7 +38,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn new(source: &Source, target: Target, ours_from_start: bool) -> Self {
-        let same_store = source.store.same_store(&target.store);
+        let same_store = target.store.can_copy_from(&source.store);
         Self {
             target,
             ours_from_start,

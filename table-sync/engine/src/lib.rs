@@ -22,7 +22,6 @@ mod follow;
 mod lane;
 mod options;
 mod pass;
-mod probe_pending;
 mod progress;
 mod publish;
 mod rate;

@@ -10,11 +10,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crc_fast::{CrcAlgorithm, Digest};
 use futures::future::join_all;
 use futures::stream::{BoxStream, StreamExt as _};
 use table_sync_core::{BoxError, FileRef};
-use table_sync_store::{Facts, Precondition, ReadError, Reading, Uploaded, WriteError};
+use table_sync_store::{
+    Facts, Precondition, ReadError, Reading, Uploaded, WriteError, verify_crc32c,
+};
 use tokio::sync::Semaphore;
 
 use crate::fanout::{self, FellBehind};
@@ -127,8 +128,8 @@ async fn same_store(context: &Context, file: &FileRef, lane: Arc<Lane>) -> Resul
         if missing_part(context, &exact, Arc::clone(&lane), facts.crc32c).await.is_none() {
             return Ok(());
         }
-        let store = &lane.target.store;
-        match store.copy_within(&from, &to, &facts.identity, size_bytes).await {
+        let (store, source) = (&lane.target.store, &context.source.store);
+        match store.copy_from(source, &from, &to, &facts.identity, size_bytes).await {
             Ok(copy) if copy.identity.size_bytes == size_bytes => {
                 lane.copied(size_bytes);
                 let target = &lane.target.url;
@@ -427,44 +428,8 @@ fn expecting(
 ) -> BoxStream<'static, Result<Bytes, BoxError>> {
     match source_crc32c {
         None => body,
-        Some(expected) => checked(body, expected),
+        Some(expected) => verify_crc32c(body, expected),
     }
-}
-
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the bytes read do not match the checksum that the source publishes")]
-struct Corrupted;
-
-fn checked(
-    body: BoxStream<'static, Result<Bytes, BoxError>>,
-    expected: u32,
-) -> BoxStream<'static, Result<Bytes, BoxError>> {
-    // One chunk is held back, so that the last bytes leave only once the whole body was checked.
-    let state = (body, Digest::new(CrcAlgorithm::Crc32Iscsi), None::<Bytes>, false);
-    futures::stream::unfold(state, move |(mut body, mut digest, mut held, ended)| async move {
-        if ended {
-            return None;
-        }
-        loop {
-            match body.next().await {
-                Some(Ok(chunk)) => {
-                    digest.update(&chunk);
-                    if let Some(ready) = held.replace(chunk) {
-                        return Some((Ok(ready), (body, digest, held, false)));
-                    }
-                }
-                Some(Err(error)) => return Some((Err(error), (body, digest, None, true))),
-                None if digest.finalize() != u64::from(expected) => {
-                    return Some((Err(Corrupted.into()), (body, digest, None, true)));
-                }
-                None => {
-                    let last = held.take()?;
-                    return Some((Ok(last), (body, digest, None, true)));
-                }
-            }
-        }
-    })
-    .boxed()
 }
 
 /// Counts of a lane, for its report.

@@ -89,6 +89,11 @@ impl Crc32c {
         self.0.update(bytes);
     }
 
+    /// Goes on as if the bytes behind `next` had been taken here.
+    pub(crate) fn append(&mut self, next: &Self) {
+        self.0.combine(&next.0);
+    }
+
     /// The checksum of what was taken so far.
     pub(crate) fn value(&self) -> u32 {
         // The algorithm yields 32 bits in a 64-bit word.
@@ -180,6 +185,19 @@ mod tests {
         // RFC 3720, appendix B.4, and the catalogue of CRC algorithms.
         assert_eq!(Crc32c::of(b"123456789"), 0xe306_9283);
         assert_eq!(Crc32c::of(&[0; 32]), 0x8a91_36aa);
+    }
+
+    #[test]
+    fn checksums_are_appended() {
+        let (mut left, mut right) = (Crc32c::new(), Crc32c::new());
+        left.update(b"1234");
+        right.update(b"56789");
+        left.append(&right);
+        assert_eq!(left.value(), 0xe306_9283);
+        let mut whole = Crc32c::new();
+        whole.append(&left);
+        whole.append(&Crc32c::new());
+        assert_eq!(whole.value(), 0xe306_9283);
     }
 
     #[tokio::test]

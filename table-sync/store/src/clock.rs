@@ -1,4 +1,8 @@
 //! The one place of this crate that reads the wall clock.
+//!
+//! Signatures carry the time of day and temporary files age by it; no decision about a table
+//! rests on it. The engine's clock is above this crate.
+#![allow(clippy::disallowed_methods)]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

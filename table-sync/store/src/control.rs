@@ -102,6 +102,8 @@ impl ObjectStore for ControlPlane {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.meter.request(if options.head { Class::Head } else { Class::Get });
         let mut result = self.clean(self.inner.get_opts(location, options).await)?;
+        // `PrefixStore` of object_store 0.13 gives the whole key here.
+        result.meta.location = location.clone();
         result.payload = match result.payload {
             GetResultPayload::Stream(stream) => {
                 let meter = Arc::clone(&self.meter);

@@ -2,7 +2,7 @@
 //!
 //! One [`Store`] stands for a bucket, a container or a folder. What a table's replication needs
 //! of it is small: list in key order, read one content of a key, create if absent, replace what
-//! was observed, and stream large bodies without holding them. `probe` asks a real store
+//! was observed, and stream large bodies without holding them. [`probe()`] asks a real store
 //! whether it keeps these promises before anything relies on them.
 //!
 //! # Invariants
@@ -12,6 +12,7 @@
 //! - No credential reaches a message, a `Debug` text or a URL that this crate gives out.
 
 mod body;
+mod bulk;
 mod clock;
 mod control;
 mod counters;
@@ -22,6 +23,7 @@ mod key;
 mod location;
 mod objects;
 mod open;
+mod probe;
 mod s3;
 mod secret;
 mod settings;
@@ -33,6 +35,7 @@ pub use error::{ReadError, WriteError};
 pub use expand::{ExpandError, expand};
 pub use location::{Location, LocationError};
 pub use open::{OpenError, open};
+pub use probe::{Check, Outcome, ProbeError, ProbeReport, Verdict, probe};
 pub use secret::{Secret, SecretError};
 pub use settings::{Settings, StoreConfig};
 pub use store::{Store, StoreKind};

@@ -7,17 +7,19 @@
 use std::ops::{ControlFlow, Range};
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, PutMode, PutMultipartOptions, PutPayload, UpdateVersion,
+    CopyMode, CopyOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode,
+    PutMultipartOptions, PutPayload, UpdateVersion,
 };
 use table_sync_core::ObjectIdentity;
 
 use crate::body::{Body, Crc32c, Facts, Listed, Precondition, Reading, Tally, Uploaded};
+use crate::bulk::Source;
 use crate::error::{LengthError, ReadError, WriteError};
 use crate::key::checked;
 
@@ -33,6 +35,10 @@ const SINGLE_BYTES_MAX: u64 = 256 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Objects {
     pub(crate) store: Arc<dyn ObjectStore>,
+    /// The same store for long bodies: without a time-out for whole requests.
+    pub(crate) bulk: Arc<dyn ObjectStore>,
+    /// Longest wait for an answer or for the next bytes of a body.
+    pub(crate) patience: Duration,
     /// Reads name the pinned version (GCS generation).
     pub(crate) pins_version: bool,
 }
@@ -53,6 +59,10 @@ impl Objects {
         };
         while let Some(meta) = found.next().await {
             let meta = meta.map_err(|error| read_error(prefix, error))?;
+            // Some servers take no notice of where a listing starts.
+            if start_after.is_some_and(|start| meta.location.as_ref() <= start) {
+                continue;
+            }
             let listed = Listed {
                 key: meta.location.as_ref().to_owned(),
                 identity: identity(&meta),
@@ -79,22 +89,38 @@ impl Objects {
         range: Option<Range<u64>>,
         pin: Option<&ObjectIdentity>,
     ) -> Result<Reading, ReadError> {
-        let options = GetOptions {
+        let source = Source {
+            store: Arc::clone(&self.bulk),
+            path: read_path(key)?,
             if_match: pin.and_then(|pin| pin.e_tag.clone()),
             version: pin.filter(|_| self.pins_version).and_then(|pin| pin.version.clone()),
-            range: range.map(GetRange::Bounded),
-            ..GetOptions::default()
+            patience: self.patience,
         };
-        let found = self.store.get_opts(&read_path(key)?, options).await;
-        let found = found.map_err(|error| match (error, pin) {
-            (Error::Precondition { .. } | Error::NotModified { .. }, _) => ReadError::changed(key),
-            (error, _) => read_error(key, error),
-        })?;
-        let identity = identity(&found.meta);
+        if range.as_ref().is_some_and(Range::is_empty) {
+            return self.read_nothing(key, pin).await;
+        }
+        let opened = source.open(range).await?;
+        let Facts { identity, modified_ms, .. } = facts(&opened.meta, None);
         if pin.is_some_and(|pin| contradicts(pin, &identity)) {
             return Err(ReadError::changed(key));
         }
-        Ok(reading(key, identity, found))
+        let (object_bytes, body) = (opened.meta.size, source.body(opened));
+        Ok(Reading { identity, object_bytes, crc32c: None, modified_ms, body })
+    }
+
+    /// A range without bytes: stores have no request for it.
+    async fn read_nothing(
+        &self,
+        key: &str,
+        pin: Option<&ObjectIdentity>,
+    ) -> Result<Reading, ReadError> {
+        let facts = self.head(key).await?.ok_or_else(|| ReadError::not_found(key))?;
+        if pin.is_some_and(|pin| contradicts(pin, &facts.identity)) {
+            return Err(ReadError::changed(key));
+        }
+        let Facts { identity, crc32c, modified_ms } = facts;
+        let body = futures::stream::empty().boxed();
+        Ok(Reading { object_bytes: identity.size_bytes, identity, crc32c, modified_ms, body })
     }
 
     pub(crate) async fn put(
@@ -285,36 +311,6 @@ async fn send_parts(
     }
     while in_flight.try_next().await.map_err(refuse)?.is_some() {}
     Ok(crc32c)
-}
-
-fn reading(key: &str, identity: ObjectIdentity, found: GetResult) -> Reading {
-    let object_bytes = found.meta.size;
-    let expected = found.range.end - found.range.start;
-    let modified_ms = found.meta.last_modified.timestamp_millis();
-    let owned = key.to_owned();
-    let chunks = found.into_stream();
-    let state = (chunks, 0_u64, false);
-    let body = futures::stream::unfold(state, move |(mut chunks, read, ended)| {
-        let key = owned.clone();
-        async move {
-            if ended {
-                return None;
-            }
-            match chunks.next().await {
-                Some(Ok(chunk)) => {
-                    let read = read + chunk.len() as u64;
-                    Some((Ok(chunk), (chunks, read, false)))
-                }
-                Some(Err(error)) => Some((Err(read_error(&key, error)), (chunks, read, true))),
-                None if read == expected => None,
-                None => {
-                    let short = LengthError::Short { found: read, expected };
-                    Some((Err(ReadError::io(&key, short)), (chunks, read, true)))
-                }
-            }
-        }
-    });
-    Reading { identity, object_bytes, crc32c: None, modified_ms, body: body.boxed() }
 }
 
 /// Whether two identities cannot be of one content. What one of them does not know says nothing.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, Certificate, ClientConfigKey, ClientOptions, RetryConfig};
 use sha2::{Digest as _, Sha256};
 
 use crate::file::{FileObjects, Folder};
@@ -79,6 +79,8 @@ pub fn open(location: &Location, settings: &Settings) -> Result<Store, OpenError
         realm: String::new(),
         prefix: root.prefix.clone(),
         objects: Arc::new(object_store::memory::InMemory::new()),
+        bulk: None,
+        patience: settings.request_timeout,
         s3: None,
         folder: None,
         redactor: options.redactor.clone(),
@@ -132,7 +134,15 @@ impl Options {
     }
 
     fn has_credentials(&self) -> bool {
-        let words = ["access_key", "account_key", "token", "credential", "service_account", "sas"];
+        let words = [
+            "access_key",
+            "account_key",
+            "token",
+            "credential",
+            "service_account",
+            "sas",
+            "secret",
+        ];
         let named = |name: &str| words.iter().any(|word| name.contains(word));
         self.values.iter().any(|(name, _)| named(&name.to_ascii_lowercase()))
     }
@@ -167,11 +177,15 @@ fn open_s3(
     } else {
         AmazonS3Builder::from_env()
     };
+    let allow_http = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
+    let from_env = base.get_config_value(&allow_http);
     let mut builder = base
         .with_bucket_name(bucket)
-        .with_unsigned_payload(false)
         .with_retry(retry(settings))
         .with_client_options(client_options(settings)?);
+    if let Some(value) = from_env {
+        builder = builder.with_config(allow_http, value);
+    }
     for (key, value) in options.keyed::<AmazonS3ConfigKey>()? {
         builder = builder.with_config(key, value);
     }
@@ -219,45 +233,49 @@ fn open_gcs(
     settings: &Settings,
     parts: &mut Parts,
 ) -> Result<(), OpenError> {
-    let base = if options.has_credentials() {
-        GoogleCloudStorageBuilder::new()
-    } else {
-        GoogleCloudStorageBuilder::from_env()
+    let build = |client: ClientOptions| {
+        let base = if options.has_credentials() {
+            GoogleCloudStorageBuilder::new()
+        } else {
+            GoogleCloudStorageBuilder::from_env()
+        };
+        let mut builder =
+            base.with_bucket_name(bucket).with_retry(retry(settings)).with_client_options(client);
+        for (key, value) in options.keyed::<GoogleConfigKey>()? {
+            builder = builder.with_config(key, value);
+        }
+        builder.build().map_err(|error| options.failed(&error))
     };
-    let mut builder = base
-        .with_bucket_name(bucket)
-        .with_retry(retry(settings))
-        .with_client_options(client_options(settings)?);
-    for (key, value) in options.keyed::<GoogleConfigKey>()? {
-        builder = builder.with_config(key, value);
-    }
-    let store = builder.build().map_err(|error| options.failed(&error))?;
+    let client = client_options(settings)?;
+    parts.objects = Arc::new(build(client.clone())?);
+    parts.bulk = Some(Arc::new(build(client.with_timeout_disabled())?));
     parts.realm = options.realm(&format!("gs://{bucket}"));
-    parts.objects = Arc::new(store);
     Ok(())
 }
 
 fn open_azure(options: &Options, settings: &Settings, parts: &mut Parts) -> Result<(), OpenError> {
-    let base = if options.has_credentials() {
-        MicrosoftAzureBuilder::new()
-    } else {
-        MicrosoftAzureBuilder::from_env()
-    };
-    let bucket_url = parts.url.split('/').take(3).collect::<Vec<_>>().join("/");
-    let mut builder = base
-        .with_url(bucket_url.clone())
-        .with_retry(retry(settings))
-        .with_client_options(client_options(settings)?);
-    for (key, value) in options.keyed::<AzureConfigKey>()? {
-        if key == AzureConfigKey::Endpoint && is_loopback_http(&value) {
-            builder = builder.with_allow_http(true);
+    // Scheme and container, without the path below it.
+    let url = parts.url.split('/').take(3).collect::<Vec<_>>().join("/");
+    let build = |client: ClientOptions| {
+        let base = if options.has_credentials() {
+            MicrosoftAzureBuilder::new()
+        } else {
+            MicrosoftAzureBuilder::from_env()
+        };
+        let mut builder =
+            base.with_url(&url).with_retry(retry(settings)).with_client_options(client);
+        for (key, value) in options.keyed::<AzureConfigKey>()? {
+            if key == AzureConfigKey::Endpoint && is_loopback_http(&value) {
+                builder = builder.with_allow_http(true);
+            }
+            builder = builder.with_config(key, value);
         }
-        builder = builder.with_config(key, value);
-    }
-    let store = builder.build().map_err(|error| options.failed(&error))?;
-    parts.realm = options.realm(&bucket_url);
-    let store: Arc<dyn ObjectStore> = Arc::new(store);
-    parts.objects = store;
+        builder.build().map_err(|error| options.failed(&error))
+    };
+    let client = client_options(settings)?;
+    parts.objects = Arc::new(build(client.clone())?);
+    parts.bulk = Some(Arc::new(build(client.with_timeout_disabled())?));
+    parts.realm = options.realm(&url);
     Ok(())
 }
 

@@ -21,7 +21,6 @@ pub struct StoreConfig {
 
 /// How requests are made. One for all stores of a run.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct Settings {
     /// Longest wait for a connection.
     pub connect_timeout: Duration,

@@ -10,6 +10,7 @@
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::StreamExt as _;
@@ -25,6 +26,7 @@ use crate::file::Folder;
 use crate::objects::Objects;
 use crate::s3::S3;
 use crate::secret::Redactor;
+use crate::settings::Settings;
 
 /// What is behind a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -56,6 +58,10 @@ struct Inner {
     realm: String,
     prefix: String,
     plane: ControlPlane,
+    /// The control plane without a time-out for whole requests.
+    bulk: ControlPlane,
+    /// Longest wait for an answer or for the next bytes of a body.
+    patience: Duration,
     meter: Arc<Meter>,
     backend: Backend,
 }
@@ -75,6 +81,9 @@ pub(crate) struct Parts {
     pub(crate) prefix: String,
     /// Rooted at the bucket.
     pub(crate) objects: Arc<dyn ObjectStore>,
+    /// The same without a time-out for whole requests, where there is a difference.
+    pub(crate) bulk: Option<Arc<dyn ObjectStore>>,
+    pub(crate) patience: Duration,
     pub(crate) s3: Option<S3>,
     pub(crate) folder: Option<Folder>,
     pub(crate) redactor: Redactor,
@@ -93,6 +102,8 @@ impl Store {
             realm,
             prefix: String::new(),
             objects: object_store,
+            bulk: None,
+            patience: Settings::default().request_timeout,
             s3: None,
             folder: None,
             redactor: Redactor::default(),
@@ -101,20 +112,21 @@ impl Store {
     }
 
     pub(crate) fn assemble(parts: Parts) -> Self {
-        let Parts { url, kind, realm, prefix, objects, s3, folder, redactor, meter } = parts;
-        let rooted: Arc<dyn ObjectStore> = if prefix.is_empty() || kind == StoreKind::File {
-            objects
-        } else {
-            let at = object_store::path::Path::parse(&prefix).unwrap_or_default();
-            Arc::new(PrefixStore::new(objects, at))
+        let Parts { url, kind, realm, prefix, patience, s3, folder, meter, .. } = parts;
+        let plane = |objects: Arc<dyn ObjectStore>| ControlPlane {
+            inner: rooted(objects, &prefix, kind),
+            meter: Arc::clone(&meter),
+            redactor: parts.redactor.clone(),
         };
-        let plane = ControlPlane { inner: rooted, meter: Arc::clone(&meter), redactor };
+        let bulk = plane(parts.bulk.unwrap_or_else(|| Arc::clone(&parts.objects)));
+        let plane = plane(parts.objects);
         let backend = match (folder, s3) {
             (Some(folder), _) => Backend::File(folder),
             (None, Some(s3)) => Backend::S3(s3),
             (None, None) => Backend::Objects,
         };
-        Self { inner: Arc::new(Inner { url, kind, realm, prefix, plane, meter, backend }) }
+        let inner = Inner { url, kind, realm, prefix, plane, bulk, patience, meter, backend };
+        Self { inner: Arc::new(inner) }
     }
 
     /// URL of the root. Never holds credentials.
@@ -151,7 +163,47 @@ impl Store {
 
     fn objects(&self) -> Objects {
         let pins_version = self.inner.kind == StoreKind::Gcs;
-        Objects { store: self.object_store(), pins_version }
+        let bulk = Arc::new(self.inner.bulk.clone());
+        let patience = self.inner.patience;
+        Objects { store: self.object_store(), bulk, patience, pins_version }
+    }
+
+    pub(crate) fn s3(&self) -> Option<&S3> {
+        match &self.inner.backend {
+            Backend::S3(s3) => Some(s3),
+            Backend::File(_) | Backend::Objects => None,
+        }
+    }
+
+    pub(crate) fn folder(&self) -> Option<&Folder> {
+        match &self.inner.backend {
+            Backend::File(folder) => Some(folder),
+            Backend::S3(_) | Backend::Objects => None,
+        }
+    }
+
+    /// The same store, cutting uploads into parts of another size.
+    pub(crate) fn with_part_bytes(&self, part_bytes: u64) -> Self {
+        let Backend::S3(s3) = &self.inner.backend else { return self.clone() };
+        let inner = Inner {
+            url: self.inner.url.clone(),
+            kind: self.inner.kind,
+            realm: self.inner.realm.clone(),
+            prefix: self.inner.prefix.clone(),
+            plane: self.inner.plane.clone(),
+            bulk: self.inner.bulk.clone(),
+            patience: self.inner.patience,
+            meter: Arc::clone(&self.inner.meter),
+            backend: Backend::S3(s3.with_part_bytes(part_bytes)),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Removes empty folders, where a store has folders.
+    pub(crate) async fn remove_folders(&self, folder: &str) {
+        if let Some(files) = self.folder() {
+            files.remove_folders(folder).await;
+        }
     }
 
     fn count(&self, class: Class) {
@@ -412,6 +464,16 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("url", &self.inner.url).finish_non_exhaustive()
     }
+}
+
+/// An object store seen from a key prefix. A folder is rooted by itself.
+fn rooted(objects: Arc<dyn ObjectStore>, prefix: &str, kind: StoreKind) -> Arc<dyn ObjectStore> {
+    if prefix.is_empty() || kind == StoreKind::File {
+        return objects;
+    }
+    // A location's prefix is a valid path.
+    let at = object_store::path::Path::parse(prefix).unwrap_or_default();
+    Arc::new(PrefixStore::new(objects, at))
 }
 
 #[derive(Debug, thiserror::Error)]

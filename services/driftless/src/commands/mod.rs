@@ -5,7 +5,6 @@ pub(crate) mod demo;
 pub(crate) mod inspect;
 pub(crate) mod plan;
 pub(crate) mod probe;
-mod probe_pending;
 pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod verify;

@@ -2,8 +2,7 @@
 
 use table_sync_core::limits::SMALL_OBJECT_BYTES_MAX;
 use table_sync_engine::probe_key;
-use super::probe_pending::{Outcome, ProbeReport, Verdict, probe};
-use table_sync_store::{Store, WriteError};
+use table_sync_store::{Outcome, ProbeReport, Store, Verdict, WriteError, probe};
 
 use crate::args::Probe;
 use crate::exit::{CommandError, Exit, chain};
@@ -24,27 +23,23 @@ pub(crate) async fn run(setting: &Setting, args: &Probe) -> Result<Exit, Ended> 
     let remembered = exit != Exit::Failed && remember(&state, &report).await?;
     let checks = report.checks.iter().map(|check| CheckView {
         name: &check.name,
-        outcome: outcome(&check.outcome),
+        outcome: outcome(check.outcome),
         detail: &check.detail,
+        required: check.required,
     });
-    let view = ProbeView {
-        store: store.url(),
-        verdict,
-        reason,
-        remembered,
-        checks: checks.collect(),
-    };
+    let view =
+        ProbeView { store: store.url(), verdict, reason, remembered, checks: checks.collect() };
     let text = human::probe(setting.output.paint(), &view);
     setting.output.print(&Document::one(view), text)?;
     Ok(exit)
 }
 
-fn outcome(outcome: &Outcome) -> &'static str {
+fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "pass",
         Outcome::Fail => "fail",
         Outcome::Inconclusive => "inconclusive",
-        Outcome::NotApplicable => "not applicable",
+        Outcome::NotApplicable => "not_applicable",
     }
 }
 

@@ -54,24 +54,28 @@ async fn follow_all(setting: &Setting, tables: &[Table], options: &Options) -> E
     let progress = setting.screen.progress();
     let followed = tables.iter().map(|table| {
         let progress = Arc::clone(&progress);
-        let each = |report: &PassReport| print_pass(setting, report);
+        let mut said = String::new();
+        let each = move |report: &PassReport| print_pass(setting, report, &mut said);
         follow(&table.source, &table.targets, options, progress, each)
     });
     join_all(followed).await;
     Exit::Failed
 }
 
-/// One pass of `--follow`. For people, a pass that changed nothing is not worth a line.
-fn print_pass(setting: &Setting, report: &PassReport) -> bool {
-    let news = |target: &table_sync_engine::TargetReport| {
-        !target.published.is_empty() || target.blocked.is_some() || target.failure.is_some()
-    };
-    if !setting.output.is_json() && !report.targets.iter().any(news) {
-        return true;
+/// One pass of `--follow`. For people, a pass that changed nothing is not worth a line, and the
+/// same trouble is said once. Whether to go on.
+fn print_pass(setting: &Setting, report: &PassReport, said: &mut String) -> bool {
+    let text = human::sync(setting.output.paint(), report);
+    if !setting.output.is_json() {
+        let news = report.targets.iter().any(|target| !target.published.is_empty());
+        let trouble = Exit::of_pass(report) != Exit::Done;
+        if !news && (!trouble || text == *said) {
+            return true;
+        }
+        said.clone_from(&text);
     }
     let document = Document::one(SyncView::of(report));
-    let paint = setting.output.paint();
-    setting.output.print_line(&document, human::sync(paint, report)).is_ok()
+    setting.screen.suspend(|| setting.output.print_line(&document, text)).is_ok()
 }
 
 #[cfg(test)]

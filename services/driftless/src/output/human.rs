@@ -62,11 +62,8 @@ fn state(paint: Paint, state: &str) -> String {
 
 /// `sync`.
 pub(crate) fn sync(paint: Paint, report: &PassReport) -> String {
-    let mut text = format!(
-        "{} at version {}\n",
-        paint.bold(&report.source),
-        version(report.source_head)
-    );
+    let mut text =
+        format!("{} at version {}\n", paint.bold(&report.source), version(report.source_head));
     for target in &report.targets {
         text.push_str(&sync_target(paint, target));
     }
@@ -95,7 +92,8 @@ fn sync_target(paint: Paint, report: &TargetReport) -> String {
         }
     }
     for jump in &report.jumped {
-        let _ = writeln!(text, "  jumped to {jump}: versions before it, since the last, are not here");
+        let _ =
+            writeln!(text, "  jumped to {jump}: versions before it, since the last, are not here");
     }
     if report.start.is_none()
         && let Some(earliest) = report.earliest_readable
@@ -297,10 +295,12 @@ pub(crate) fn inspect(paint: Paint, source: &str, format: &str, found: &Inspecti
 /// `probe`.
 pub(crate) fn probe(paint: Paint, view: &ProbeView<'_>) -> String {
     let mut text = format!("{}\n", paint.bold(view.store));
-    let titles = ["check", "outcome", "detail"].map(str::to_owned);
+    let titles = ["check", "needed", "outcome", "detail"].map(str::to_owned);
     let mut rows = vec![titles];
     rows.extend(view.checks.iter().map(|check| {
-        [check.name.to_owned(), check.outcome.to_owned(), check.detail.to_owned()]
+        let needed = if check.required { "yes" } else { "no" };
+        let outcome = check.outcome.replace('_', " ");
+        [check.name.to_owned(), needed.to_owned(), outcome, check.detail.to_owned()]
     }));
     text.push_str(&columns(&rows));
     let verdict = match view.verdict {

@@ -14,13 +14,8 @@ use super::progress::Screen;
 use crate::args::{Globals, LogFormat, LogLevel};
 
 /// Crates whose level `--log-level` sets.
-const OURS: &[&str] = &[
-    "driftless",
-    "table_sync_core",
-    "table_sync_store",
-    "table_sync_delta",
-    "table_sync_engine",
-];
+const OURS: &[&str] =
+    &["driftless", "table_sync_core", "table_sync_store", "table_sync_delta", "table_sync_engine"];
 
 /// Starts logging. A second call changes nothing.
 pub(crate) fn start(globals: &Globals, screen: &Screen) {

@@ -51,6 +51,11 @@ impl Screen {
         });
     }
 
+    /// Does something that writes to the terminal by itself.
+    pub(crate) fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.bars.suspend(work)
+    }
+
     /// One line for people, unless they asked for silence.
     pub(crate) fn line(&self, text: &str) {
         if !self.quiet {
@@ -96,9 +101,9 @@ struct Lane {
     spoke: Mutex<Option<Instant>>,
 }
 
-/// What was done at one target so far.
+/// What was done at one target since it last had work to do.
 struct Counts {
-    started: Instant,
+    started: Mutex<Instant>,
     files: AtomicU64,
     bytes: AtomicU64,
     skipped: AtomicU64,
@@ -109,7 +114,7 @@ struct Counts {
 impl Counts {
     fn new() -> Self {
         Self {
-            started: Instant::now(),
+            started: Mutex::new(Instant::now()),
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
@@ -118,12 +123,28 @@ impl Counts {
         }
     }
 
+    fn elapsed(&self) -> Duration {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Starts anew when all that was planned is done: a rate over idle hours says nothing.
+    fn restart_if_done(&self) {
+        let planned = self.planned.load(Ordering::Relaxed);
+        if planned == 0 || self.published.load(Ordering::Relaxed) < planned {
+            return;
+        }
+        *self.started.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        for count in [&self.files, &self.bytes, &self.skipped, &self.published, &self.planned] {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// `1.2 GiB in 40 files, 85 MiB/s`.
     fn copied(&self) -> String {
         let bytes = self.bytes.load(Ordering::Relaxed);
         let files = self.files.load(Ordering::Relaxed);
         let skipped = self.skipped.load(Ordering::Relaxed);
-        let rate = per_second(bytes, self.started.elapsed());
+        let rate = per_second(bytes, self.elapsed());
         let mut text = format!("{} in {files} files, {}/s", show_bytes(bytes), show_bytes(rate));
         if skipped > 0 {
             let _ = write!(text, ", {skipped} there already");
@@ -151,8 +172,7 @@ impl Shown {
         if self.screen.terminal {
             bar.enable_steady_tick(DRAW_EVERY);
         }
-        let lane =
-            Arc::new(Lane { url: url.to_owned(), bar, counts, spoke: Mutex::new(None) });
+        let lane = Arc::new(Lane { url: url.to_owned(), bar, counts, spoke: Mutex::new(None) });
         lanes.insert(url.to_owned(), Arc::clone(&lane));
         lane
     }
@@ -174,10 +194,12 @@ impl Shown {
             return;
         }
         let lane = self.lane(url);
+        lane.counts.restart_if_done();
         let done = lane.counts.published.load(Ordering::Relaxed);
         let planned = done + positions as u64;
         if lane.counts.planned.swap(planned, Ordering::Relaxed) != planned {
             lane.bar.set_length(planned);
+            lane.bar.set_position(done);
             self.say(&lane, || format!("{positions} versions to publish"));
         }
     }
@@ -207,7 +229,7 @@ impl Shown {
         let jump = if kind == PlannedKind::Jump { " from its checkpoint" } else { "" };
         self.say(&lane, || {
             let copied = lane.counts.copied();
-            let eta = eta(done, planned, lane.counts.started.elapsed());
+            let eta = eta(done, planned, lane.counts.elapsed());
             format!("published version {position}{jump} ({done} of {planned}{eta}); {copied}")
         });
     }
@@ -233,7 +255,9 @@ impl Progress for Shown {
             }
             Event::FileDone { target, bytes, skipped } => self.file_done(target, bytes, skipped),
             Event::Published { target, position, kind } => self.published(target, position, kind),
-            Event::Warning { url, message } => self.screen.line(&format!("warning: {url}: {message}")),
+            Event::Warning { url, message } => {
+                self.screen.line(&format!("warning: {url}: {message}"));
+            }
             _ => {}
         }
     }
@@ -252,7 +276,7 @@ fn style(counts: &Arc<Counts>) -> ProgressStyle {
             })
             .with_key("left", move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                 let planned = counts.planned.load(Ordering::Relaxed);
-                let _ = out.write_str(&eta(state.pos(), planned, counts.started.elapsed()));
+                let _ = out.write_str(&eta(state.pos(), planned, counts.elapsed()));
             })
             .progress_chars("=> ")
     });

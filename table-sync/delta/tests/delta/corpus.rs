@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use driftless_testdata::corpus::{delta_tables, project_tables};
 use driftless_testdata::{Objects, models};
-use table_sync_core::{PlannedKind, Position, SetDigest, SourceError, SourceLog, Start};
+use table_sync_core::{BlockCode, PlannedKind, Position, SetDigest, SourceError, SourceLog, Start};
 
 use crate::site::{append, jump, log, needs, sync, version};
 
@@ -80,12 +80,15 @@ fn every_corpus_table_is_described_or_listed() {
 fn every_project_table_replicates() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for table in project_tables() {
-        println!("{}", table.name);
+        eprintln!("{}", table.name);
         let source = table.objects();
         for start in [Start::Latest, Start::Earliest] {
             let mut target = Objects::new();
             let pass = runtime.block_on(sync(&source, &mut target, start));
-            assert_eq!(pass.refusal, None, "{}", table.name);
+            let code = pass.refusal.as_ref().map(|refusal| refusal.code);
+            // Vacuum took what version 1 needs, and there is no checkpoint to jump to.
+            let expect = (table.name == "vacuumed").then_some(BlockCode::HistoryLost);
+            assert_eq!(code, expect, "{}: {pass:?}", table.name);
             assert_eq!(pass.warnings, Vec::<String>::new(), "{}", table.name);
             assert!(!pass.published.is_empty(), "{}", table.name);
         }

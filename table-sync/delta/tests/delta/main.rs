@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     missing_docs,
     unreachable_pub
 )]
@@ -17,4 +18,5 @@ mod late;
 mod live;
 mod publish;
 mod replica;
+mod requests;
 mod site;

@@ -1,11 +1,10 @@
 //! Arriving at a target: what it holds, whether it is ours, whether it is fit, what we remember.
 
-use crate::probe_pending::{ProbeReport, Verdict, probe};
 use bytes::Bytes;
 use table_sync_core::{
     BlockCode, Blocked, Hint, ObjectIdentity, Position, ReplicaError, ReplicaView,
 };
-use table_sync_store::{ReadError, Store, WriteError};
+use table_sync_store::{ProbeReport, ReadError, Store, Verdict, WriteError, probe};
 
 use super::Run;
 use crate::Target;

@@ -26,7 +26,9 @@ pub(super) async fn late(context: &Context, view: &SourceView, run: &mut Run) ->
         match publish::carry_out(context, &run.target, publication).await {
             Ok(()) => {}
             Err(Stop::Failed(failure)) if failure.code.is_source_change() => {
+                // What follows may build on this one: a hint on its checkpoint.
                 run.warn(context, format!("not attached in this pass: {failure}"));
+                return Ok(());
             }
             Err(stop) => return Err(stop),
         }

@@ -17,7 +17,7 @@ use table_sync_core::TableState;
 use table_sync_engine::{Quiet, pass};
 
 use crate::corpus::tables;
-use crate::rig::{Rig, TABLE, target_over, version};
+use crate::rig::{Rig, TABLE, probed, target_over, version};
 
 /// Every table again, with one operation in ten failing at either side. Passes may fail; what
 /// they leave behind may not.
@@ -114,7 +114,7 @@ async fn each_source_byte_is_read_once_for_all_targets() {
     let table = TableBuilder::new(8).commits(5, "day", 2_000);
     rig.feed(table.objects()).await;
     let stores: Vec<Arc<dyn ObjectStore>> =
-        (0..3).map(|_| Arc::new(InMemory::new()) as Arc<dyn ObjectStore>).collect();
+        (0..3).map(|_| Arc::new(probed()) as Arc<dyn ObjectStore>).collect();
     let targets: Vec<_> = stores
         .iter()
         .enumerate()
@@ -155,7 +155,7 @@ async fn a_slow_target_goes_on_alone() {
     rig.feed(table.objects()).await;
     let config =
         ThrottleConfig { wait_put_per_call: Duration::from_secs(30), ..Default::default() };
-    let slow: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(InMemory::new(), config));
+    let slow: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(probed(), config));
     let targets = [rig.target.clone(), target_over(slow, "memory:///slow")];
     let start = tokio::time::Instant::now();
     let quick_done = Arc::new(std::sync::Mutex::new(None));

@@ -7,14 +7,14 @@ use std::time::Duration;
 use driftless_testdata::Objects;
 use driftless_testdata::fault::{FaultStore, Faults};
 use driftless_testdata::record::{Oracle, RecordingStore};
-use futures::TryStreamExt as _;
+use futures::{FutureExt as _, TryStreamExt as _};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use table_sync_core::Position;
 use table_sync_delta::DeltaLog;
 use table_sync_engine::{Options, PassReport, Quiet, Source, Target, TargetReport, pass};
-use table_sync_store::Store;
+use table_sync_store::{ProbeReport, Store, Verdict};
 
 /// The table's path at both sides.
 pub(crate) const TABLE: &str = "wh/orders";
@@ -41,7 +41,7 @@ impl Rig {
         let source_store: Arc<dyn ObjectStore> = plain.clone();
         let faulty: Arc<dyn ObjectStore> = Arc::new(FaultStore::new(plain, source_faults.clone()));
         let oracle = Oracle::new(TABLE);
-        let recording = RecordingStore::new(InMemory::new(), vec![oracle.hook()]);
+        let recording = RecordingStore::new(probed(), vec![oracle.hook()]);
         let recorded = Arc::new(FaultStore::new(recording, target_faults.clone()));
         let source = Source {
             log: Arc::new(log(&faulty)),
@@ -100,6 +100,24 @@ impl Rig {
         }
         self.feed(objects).await;
     }
+}
+
+/// An empty store in memory that was probed before: what a probe does under faults is the store
+/// crate's own matter.
+pub(crate) fn probed() -> InMemory {
+    let memory = InMemory::new();
+    let report = ProbeReport {
+        store: "memory:///".to_owned(),
+        probed_ms: 0,
+        checks: Vec::new(),
+        verdict: Verdict::Fit,
+    };
+    let key = Path::from(table_sync_engine::probe_key());
+    let body = serde_json::to_vec(&report).expect("encode a report");
+    // A write to memory never waits.
+    let put = memory.put(&key, PutPayload::from(body));
+    put.now_or_never().expect("no waiting").expect("put in memory");
+    memory
 }
 
 /// A target over a store.

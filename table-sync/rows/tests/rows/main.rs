@@ -4,6 +4,7 @@
 
 mod demo;
 mod process;
+mod replica;
 mod spark;
 
 use std::collections::BTreeMap;

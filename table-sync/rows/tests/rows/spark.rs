@@ -13,7 +13,7 @@ use table_sync_rows::{RowsError, commit_versions, newest_version};
 use crate::{local, read_local};
 
 /// Tables with a version that the judge cannot read, and the feature that it lacks.
-const UNSUPPORTED: [(&str, &str); 2] = [
+pub(crate) const UNSUPPORTED: [(&str, &str); 2] = [
     ("type_widening", "typeWidening"),
     // datafusion adds a field to a struct, but not to a struct inside a map.
     ("schema_evolution", "files older than the type of column m"),
@@ -24,20 +24,20 @@ const UNSUPPORTED: [(&str, &str); 2] = [
 const PADDED: [(&str, &str); 1] = [("all_types", "code")];
 
 #[derive(Deserialize)]
-struct Expected {
-    versions: BTreeMap<u64, ExpectedRows>,
+pub(crate) struct Expected {
+    pub(crate) versions: BTreeMap<u64, ExpectedRows>,
     #[serde(default)]
-    unreadable: BTreeMap<u64, String>,
+    pub(crate) unreadable: BTreeMap<u64, String>,
 }
 
 #[derive(Deserialize)]
-struct ExpectedRows {
-    count: u64,
-    hash: String,
+pub(crate) struct ExpectedRows {
+    pub(crate) count: u64,
+    pub(crate) hash: String,
 }
 
 /// Folders of the test tables by name; empty, and said so, if they are not generated.
-fn tables() -> BTreeMap<String, PathBuf> {
+pub(crate) fn tables() -> BTreeMap<String, PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/delta");
     let Ok(folder) = folder.canonicalize() else {
         eprintln!("SKIPPED: there are no test tables, run `./dev testdata` to make them");
@@ -60,8 +60,8 @@ async fn check(name: &str, folder: &Path) -> Vec<String> {
         let say = |text: String| format!("{name} version {version}: {text}");
         match (read_local(&folder.join("table"), Some(*version)).await, lacks) {
             (Ok(rows), _) => {
-                let hash = match PADDED.iter().find(|(table, _)| *table == name) {
-                    Some((_, column)) => padded_hash(folder, *version, column).await,
+                let hash = match padded_column(name) {
+                    Some(column) => padded_hash(&folder.join("table"), *version, column).await,
                     None => rows.hash,
                 };
                 if (rows.count, &hash) != (expected.count, &expected.hash) {
@@ -89,9 +89,14 @@ async fn check(name: &str, folder: &Path) -> Vec<String> {
     wrong
 }
 
+/// The column of a table that Spark pads as it reads.
+pub(crate) fn padded_column(name: &str) -> Option<&'static str> {
+    PADDED.iter().find(|(table, _)| *table == name).map(|(_, column)| *column)
+}
+
 /// Hash of the rows with a CHAR(3) column padded.
-async fn padded_hash(folder: &Path, version: u64, column: &str) -> String {
-    let (store, url) = local(&folder.join("table"));
+pub(crate) async fn padded_hash(table: &Path, version: u64, column: &str) -> String {
+    let (store, url) = local(table);
     let builder = DeltaTableBuilder::from_url(url.clone()).unwrap();
     let builder = builder.with_storage_backend(store, url).with_version(version);
     let table = builder.load().await.unwrap().table_provider().await.unwrap();

@@ -40,6 +40,38 @@ impl Folder {
     pub(crate) fn new(root: PathBuf) -> Self {
         Self { root: Arc::new(root), swept: Arc::new(AtomicBool::new(false)) }
     }
+
+    /// Whether files can be linked, tried in a folder that exists.
+    pub(crate) async fn has_links(&self, folder: &str) -> io::Result<bool> {
+        let at = path::confined(&self.root, folder)?;
+        let link = move || {
+            let (file, link) = (at.join("link-from"), at.join("link-to"));
+            std::fs::write(&file, "x")?;
+            let linked = std::fs::hard_link(&file, &link);
+            Ok(linked.is_ok())
+        };
+        blocking(link, |error| error).await
+    }
+
+    /// Removes a folder and the empty folders in it. Failing to is no failure.
+    pub(crate) async fn remove_folders(&self, folder: &str) {
+        fn remove(at: &std::path::Path) {
+            let Ok(entries) = std::fs::read_dir(at) else { return };
+            for entry in entries.flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    remove(&entry.path());
+                }
+            }
+            // Refused by the system while something is in it.
+            let _ = std::fs::remove_dir(at);
+        }
+        let Ok(at) = path::confined(&self.root, folder) else { return };
+        let removed = move || {
+            remove(&at);
+            Ok::<_, io::Error>(())
+        };
+        let _ = blocking(removed, |error| error).await;
+    }
 }
 
 /// Identity of a file: its inode, the time of its last change and its size.

@@ -24,7 +24,7 @@ struct State {
     stream: Option<Body>,
     /// Bytes of the last frame beyond the part that it was cut for.
     pending: Bytes,
-    /// Of everything taken so far.
+    /// Of all parts that were finished.
     whole: Crc32c,
     taken: u64,
     /// Of the last part that was finished.
@@ -100,7 +100,7 @@ impl Feed {
         Fate { finished: state.finished, failure: state.failure.take() }
     }
 
-    /// CRC-32C of everything taken so far.
+    /// CRC-32C of all parts that were finished.
     pub(crate) fn crc32c(&self) -> u32 {
         self.state().whole.value()
     }
@@ -176,7 +176,6 @@ impl PartBody {
         let wanted = usize::try_from(self.in_chunk).unwrap_or(usize::MAX);
         let cut = state.pending.len().min(wanted);
         let bytes = state.pending.split_to(cut);
-        state.whole.update(&bytes);
         self.crc.update(&bytes);
         self.taken += bytes.len() as u64;
         state.taken += bytes.len() as u64;
@@ -240,6 +239,7 @@ impl PartBody {
                     let mut state = self.feed.state();
                     state.finished = true;
                     state.part = crc32c;
+                    state.whole.append(&self.crc);
                     return Poll::Ready(Some(Ok(end(crc32c).into())));
                 }
                 At::Done => return Poll::Ready(None),

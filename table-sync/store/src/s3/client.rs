@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Full, Limited};
 use hyper::body::Incoming;
 use object_store::aws::AwsCredentialProvider;
+use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::body::{Feed, PartBody};
@@ -22,6 +23,8 @@ use crate::secret::{Foreign, Redactor};
 
 /// Longest reply that is taken whole: errors, and the little documents of multipart uploads.
 const REPLY_BYTES_MAX: usize = 1 << 20;
+/// How many request time-outs a server may take to put an object together.
+const SLOW_TIMES: u32 = 10;
 /// First and longest pause between repeats of an idempotent request.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -46,6 +49,8 @@ pub(crate) struct Call {
     /// Parameters, in order of their names.
     pub(crate) query: Vec<(&'static str, String)>,
     pub(crate) headers: Vec<(HeaderName, String)>,
+    /// The server works on the whole object before it answers.
+    pub(crate) is_slow: bool,
 }
 
 /// Why a request has no reply.
@@ -76,13 +81,33 @@ pub(crate) struct Answer {
     message: String,
 }
 
+impl Answer {
+    /// The credentials are not taken. versitygw answers 404 to an unknown key id.
+    pub(crate) fn is_denial(&self) -> bool {
+        let codes = [
+            "AccessDenied",
+            "ExpiredToken",
+            "InvalidAccessKeyId",
+            "InvalidToken",
+            "SignatureDoesNotMatch",
+            "XAdminUserNotFound",
+        ];
+        matches!(self.status, 401 | 403) || codes.contains(&self.code.as_str())
+    }
+
+    /// Nothing has this key. Other things can be missing too, such as the bucket.
+    pub(crate) fn is_missing_key(&self) -> bool {
+        self.status == 404 && ["", "NoSuchKey", "NoSuchVersion"].contains(&self.code.as_str())
+    }
+}
+
 fn spaced(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" {text}") }
 }
 
 impl Call {
     pub(crate) fn new(class: Class, method: Method, key: String) -> Self {
-        Self { class, method, key, query: Vec::new(), headers: Vec::new() }
+        Self { class, method, key, query: Vec::new(), headers: Vec::new(), is_slow: false }
     }
 
     pub(crate) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -93,6 +118,10 @@ impl Call {
     pub(crate) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    pub(crate) fn slow(self) -> Self {
+        Self { is_slow: true, ..self }
     }
 
     pub(crate) fn amz(self, name: &'static str, value: impl Into<String>) -> Self {
@@ -162,7 +191,7 @@ impl Shared {
     }
 
     fn timed_out(&self) -> Foreign {
-        Foreign(format!("no answer within {} s", self.request_timeout.as_secs()))
+        Foreign(format!("no answer within {:?}", self.request_timeout))
     }
 
     /// Repeats an idempotent request while that may help. Replies that say something of the
@@ -190,13 +219,21 @@ impl Shared {
     /// Sends a small request once and takes its reply whole.
     pub(crate) async fn send_small(&self, call: &Call, body: Bytes) -> Result<Reply, SendError> {
         self.meter.request(call.class);
-        let hash = {
-            use sha2::Digest as _;
-            hex(&sha2::Sha256::digest(&body))
-        };
+        let hash = hex(&Sha256::digest(&body));
         let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
-        let request = self.request(call, &hash, body).await?;
-        match timeout(self.request_timeout, self.http.request(request)).await {
+        self.send_raw(call, &hash, body).await
+    }
+
+    /// Sends any request once, with the payload hash that is claimed for it.
+    pub(crate) async fn send_raw(
+        &self,
+        call: &Call,
+        payload: &str,
+        body: RequestBody,
+    ) -> Result<Reply, SendError> {
+        let request = self.request(call, payload, body).await?;
+        let patience = self.request_timeout * if call.is_slow { SLOW_TIMES } else { 1 };
+        match timeout(patience, self.http.request(request)).await {
             Ok(Ok(response)) => self.take(response).await,
             Ok(Err(error)) => Err(self.lost(&error)),
             Err(_) => Err(SendError::Lost(self.timed_out())),
@@ -234,18 +271,23 @@ impl Shared {
         }
     }
 
-    /// Takes a reply whole.
+    /// Takes a reply whole. A server that works for long sends spaces meanwhile: only silence is
+    /// timed.
     pub(crate) async fn take(&self, response: Response<Incoming>) -> Result<Reply, SendError> {
         let (head, body) = response.into_parts();
-        let whole = Limited::new(body, REPLY_BYTES_MAX).collect();
-        let body = match timeout(self.request_timeout, whole).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) => {
-                return Err(SendError::Lost(self.redactor.error(error.as_ref())));
+        let mut body = Limited::new(body, REPLY_BYTES_MAX);
+        let mut bytes = Vec::new();
+        loop {
+            match timeout(self.request_timeout, body.frame()).await {
+                Ok(None) => break,
+                Ok(Some(Ok(frame))) => bytes.extend_from_slice(frame.data_ref().map_or(&[], |d| d)),
+                Ok(Some(Err(error))) => {
+                    return Err(SendError::Lost(self.redactor.error(error.as_ref())));
+                }
+                Err(_) => return Err(SendError::Lost(self.timed_out())),
             }
-            Err(_) => return Err(SendError::Lost(self.timed_out())),
-        };
-        let body = String::from_utf8_lossy(&body).into_owned();
+        }
+        let body = String::from_utf8_lossy(&bytes).into_owned();
         Ok(Reply { status: head.status, headers: head.headers, body })
     }
 

@@ -36,7 +36,7 @@ impl S3 {
         let whole_from = source.write_key(from)?;
         let copy_source = format!("/{bucket}/{}", encode_key(&whole_from));
         let pinned = |call: Call| {
-            let call = call.amz("x-amz-copy-source", copy_source.clone());
+            let call = call.amz("x-amz-copy-source", copy_source.clone()).slow();
             match &pin.e_tag {
                 Some(e_tag) => call.amz("x-amz-copy-source-if-match", e_tag.clone()),
                 None => call,
@@ -134,7 +134,7 @@ impl S3 {
         self.delete_request(key, &conditional, &on).await
     }
 
-    async fn delete_request(
+    pub(super) async fn delete_request(
         &self,
         key: &str,
         call: &Call,

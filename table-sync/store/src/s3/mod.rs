@@ -11,6 +11,7 @@
 
 mod body;
 mod client;
+mod damage;
 mod endpoint;
 mod framing;
 mod http_client;
@@ -87,6 +88,11 @@ impl S3 {
             part_bytes: settings.part_bytes,
             chunk_bytes: settings.chunk_bytes,
         })
+    }
+
+    /// The same store with another threshold for parts.
+    pub(crate) fn with_part_bytes(&self, part_bytes: u64) -> Self {
+        Self { part_bytes, ..self.clone() }
     }
 
     /// Names the bucket, for comparing stores.

@@ -195,7 +195,7 @@ impl Open<'_> {
                 .amz("x-amz-checksum-crc32c", encode(crc32c))
                 .amz("x-amz-checksum-type", "FULL_OBJECT");
         }
-        let call = conditional(call, self.key, on)?;
+        let call = conditional(call, self.key, on)?.slow();
         let body = completion(parts);
         let reply = match self.s3.shared.send_small(&call, body.into()).await {
             Ok(reply) => reply,

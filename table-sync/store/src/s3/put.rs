@@ -11,6 +11,7 @@ use super::framing::{Framing, PAYLOAD, TRAILER, decode};
 use crate::body::{Body, Precondition, Uploaded};
 use crate::counters::Class;
 use crate::error::WriteError;
+use crate::objects::contradicts;
 use crate::secret::Foreign;
 
 /// Largest body of one PUT. In bytes.
@@ -73,12 +74,31 @@ impl S3 {
             sent = self.shared.send_feed(call, feed, part(feed)).await;
         }
         let fate = feed.fate();
+        let cut = matches!(sent, Err(SendError::Lost(_))) && !fate.finished;
         let outcome = self.judge(key, sent, fate, on);
-        if outcome.is_err() {
-            // An early refusal leaves a connection that still wants the body.
-            feed.stop();
+        let Err(error) = outcome else { return outcome };
+        // An early refusal leaves a connection that still wants the body.
+        feed.stop();
+        match error {
+            WriteError::Refused { .. } if cut => Err(self.explain(key, error, on).await),
+            error => Err(error),
         }
-        outcome
+    }
+
+    /// A server that refuses before it took the body may close the connection, and its answer is
+    /// lost while we still send. What is at the key tells whether the condition was the reason.
+    async fn explain(&self, key: &str, error: WriteError, on: &Precondition) -> WriteError {
+        if *on == Precondition::Any {
+            return error;
+        }
+        match (self.head(key).await, on) {
+            (Ok(Some(_)), Precondition::Absent) => WriteError::exists(key),
+            (Ok(Some(facts)), Precondition::Match(pin)) if contradicts(pin, &facts.identity) => {
+                WriteError::changed(key)
+            }
+            (Ok(None), Precondition::Match(_)) => WriteError::changed(key),
+            _ => error,
+        }
     }
 
     fn judge(
@@ -134,18 +154,16 @@ pub(super) fn refusal(
     finished: bool,
 ) -> WriteError {
     let answer = shared.answer(reply);
+    if answer.is_denial() {
+        return WriteError::Denied { key: key.to_owned(), source: answer.into() };
+    }
     match (reply.status, on) {
         (StatusCode::PRECONDITION_FAILED | StatusCode::NOT_MODIFIED, Precondition::Absent) => {
             WriteError::exists(key)
         }
         (StatusCode::PRECONDITION_FAILED | StatusCode::NOT_MODIFIED, _) => WriteError::changed(key),
         // With If-Match on a key that holds nothing.
-        (StatusCode::NOT_FOUND, Precondition::Match(_)) if answer.code == "NoSuchKey" => {
-            WriteError::changed(key)
-        }
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
-            WriteError::Denied { key: key.to_owned(), source: answer.into() }
-        }
+        (_, Precondition::Match(_)) if answer.is_missing_key() => WriteError::changed(key),
         // S3 throttles before it acts.
         (StatusCode::SERVICE_UNAVAILABLE, _) if answer.code == "SlowDown" => {
             WriteError::refused(key, answer)

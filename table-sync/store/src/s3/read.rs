@@ -104,17 +104,16 @@ impl S3 {
 fn read_error(shared: &Shared, key: &str, reply: &Reply) -> ReadError {
     let answer = shared.answer(reply);
     let key = key.to_owned();
+    if answer.is_missing_key() {
+        return ReadError::NotFound { key };
+    }
+    if answer.is_denial() {
+        return ReadError::Denied { key, source: answer.into() };
+    }
     match reply.status {
-        StatusCode::NOT_FOUND if answer.code == "NoSuchBucket" => {
-            ReadError::Io { key, source: answer.into() }
-        }
-        StatusCode::NOT_FOUND => ReadError::NotFound { key },
         // The object is shorter than the range starts: not the one that was observed.
         StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {
             ReadError::Changed { key }
-        }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            ReadError::Denied { key, source: answer.into() }
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             ReadError::Throttled { key, source: answer.into() }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::Mac as _;
-use table_sync_store::{Settings, StoreKind};
+use table_sync_store::{Settings, Store, StoreKind};
 
 use crate::conformance::{Limits, conforms};
 use crate::servers::{ACCOUNT, ACCOUNT_KEY, Server, azurite, named};
@@ -34,16 +34,20 @@ fn create_container(server: &Server, name: &str) {
     assert!(reply.starts_with("HTTP/1.1 201"), "{reply}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn azurite_conforms() {
-    let Some(server) = azurite("azurite_conforms") else { return };
-    create_container(&server, "lake");
+pub fn azurite_store(server: &Server) -> Store {
+    create_container(server, "lake");
     let options = [
         ("azure_storage_endpoint", format!("http://127.0.0.1:{}/{ACCOUNT}", server.port)),
         ("account_name", ACCOUNT.to_owned()),
         ("account_key", ACCOUNT_KEY.to_owned()),
     ];
-    let store = named("az://lake/root x", &options, &Settings::default());
+    named("az://lake/root x", &options, &Settings::default())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn azurite_conforms() {
+    let Some(server) = azurite("azurite_conforms") else { return };
+    let store = azurite_store(&server);
     assert_eq!(store.kind(), StoreKind::Azure);
     conforms(&store, Limits { large_bytes: 20 << 20, keeps_crc32c: false }).await;
 }

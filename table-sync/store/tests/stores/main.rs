@@ -9,13 +9,20 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::disallowed_methods,
     unreachable_pub
 )]
 
 mod azure;
 mod bodies;
 mod conformance;
+mod double;
+mod faults;
 mod folder;
+mod liars;
 mod memory;
+mod probes;
 mod s3_server;
+mod secrets;
 mod servers;
+mod tls;

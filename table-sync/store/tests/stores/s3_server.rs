@@ -8,10 +8,8 @@ use crate::conformance::{Limits, conforms};
 use crate::servers::{SECRET, Server, versitygw};
 
 fn settings(part_bytes: u64) -> Settings {
-    let mut settings = Settings::default();
-    settings.part_bytes = part_bytes;
-    settings.retry_timeout = std::time::Duration::from_secs(10);
-    settings
+    let retry_timeout = std::time::Duration::from_secs(10);
+    Settings { part_bytes, retry_timeout, ..Settings::default() }
 }
 
 /// Files below the server's bucket that are not objects, such as parts of open uploads.

@@ -64,6 +64,12 @@ pub const SECRET: &str = "not-so-secret-but-looked-for";
 
 /// A versitygw with one bucket, `lake`.
 pub fn versitygw(test: &str, keep_alive: bool) -> Option<Server> {
+    let arguments = if keep_alive { vec!["--keep-alive"] } else { Vec::new() };
+    versitygw_with(test, &arguments)
+}
+
+/// As [`versitygw`], with arguments of the test's own.
+pub fn versitygw_with(test: &str, arguments: &[&str]) -> Option<Server> {
     let program = program("versitygw", &["bin/versitygw"], test)?;
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("lake")).unwrap();
@@ -71,9 +77,7 @@ pub fn versitygw(test: &str, keep_alive: bool) -> Option<Server> {
     let mut command = Command::new(program);
     command.args(["--port", &format!("127.0.0.1:{port}"), "--access", KEY_ID]);
     command.args(["--secret", SECRET, "--quiet"]);
-    if keep_alive {
-        command.arg("--keep-alive");
-    }
+    command.args(arguments);
     command.arg("posix").arg(folder.path());
     Some(start(command, port, folder))
 }

@@ -26,9 +26,18 @@ pub(super) struct WriterLine {
 #[serde(untagged)]
 enum ReaderLine {
     Read(ReadLine),
-    Summary { reads: u64, torn: u64, errors: u64 },
-    Error { error: ReadError },
-    Waiting { #[allow(dead_code, reason = "tells this line from the others")] waiting: bool },
+    Summary {
+        reads: u64,
+        torn: u64,
+        errors: u64,
+    },
+    Error {
+        error: ReadError,
+    },
+    Waiting {
+        #[allow(dead_code, reason = "tells this line from the others")]
+        waiting: bool,
+    },
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,0 +1,123 @@
+//! Stores that are not folders: an S3 server in this process, found by name or by environment.
+
+use std::fs;
+use std::path::Path;
+
+use driftless_testdata::s3::{Config, Credentials, S3Double};
+use serde_json::json;
+
+use crate::World;
+
+const KEY_ID: &str = "test-key-id";
+const SECRET: &str = "test/secret+with=odd characters";
+
+/// A world whose configuration names the server's bucket `lake`.
+pub(crate) fn start(world: &World) -> S3Double {
+    let credentials = Some(Credentials::new(KEY_ID, SECRET));
+    let double = S3Double::start(Config { credentials, ..Config::default() });
+    configure(world, &double, SECRET);
+    double
+}
+
+fn configure(world: &World, double: &S3Double, secret: &str) {
+    let folder = world.path("home/.config/driftless");
+    fs::create_dir_all(&folder).unwrap();
+    let text = format!(
+        "[stores.lake]\nurl = \"s3://bucket/wh\"\n[stores.lake.options]\n\
+         aws_endpoint = \"{}\"\naws_region = \"us-east-1\"\naws_access_key_id = \"{KEY_ID}\"\n\
+         aws_secret_access_key = \"{secret}\"\n",
+        double.endpoint()
+    );
+    fs::write(folder.join("driftless.toml"), text).unwrap();
+}
+
+/// Puts a folder's files into the bucket.
+pub(crate) fn fill(double: &S3Double, folder: &Path, prefix: &str) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let key = format!("{prefix}/{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            fill(double, &entry.path(), &key);
+        } else {
+            double.put_object("bucket", &key, fs::read(entry.path()).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_table_goes_to_a_named_store_and_back() {
+    let world = World::with("partitions");
+    let double = start(&world);
+    let ran = world.done("sync source/t lake:deep/t --output json");
+    assert_eq!(ran.json()["targets"][0]["target"], "s3://bucket/wh/deep/t");
+    world.done("verify source/t lake:deep/t --level bytes");
+    assert!(double.object("bucket", "wh/_driftless/replicas/deep/t.json").is_some());
+
+    world.done("sync lake:deep/t back/t");
+    world.done("verify lake:deep/t back/t --level bytes");
+    world.done("verify source/t back/t --level bytes");
+    let ran = world.done("sync lake:deep/* folder --output json");
+    assert_eq!(ran.json()["tables"][0]["targets"][0]["target"], "file://$WORLD/folder/t");
+}
+
+#[test]
+fn an_idle_pass_puts_nothing() {
+    let world = World::with("history");
+    let double = start(&world);
+    world.done("sync source/t lake:t");
+    let before = double.objects("bucket");
+    let ran = world.done("sync source/t lake:t --output json");
+    assert_eq!(ran.json()["targets"][0]["published"], json!([]));
+    assert_eq!(double.objects("bucket"), before);
+}
+
+#[test]
+fn a_bare_url_takes_the_environments_credentials() {
+    let world = World::with("history");
+    let double = start(&world);
+    let run = |line: &[&str], secret: &str| {
+        let mut command = world.command(line);
+        command.env("AWS_ENDPOINT", double.endpoint()).env("AWS_REGION", "us-east-1");
+        command.env("AWS_ACCESS_KEY_ID", KEY_ID).env("AWS_SECRET_ACCESS_KEY", secret);
+        command.output().unwrap()
+    };
+    let sync = ["sync", "source/t", "s3://bucket/replica/t", "--output", "json"];
+    let output = run(&sync, SECRET);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    // Beside the table for a bare URL.
+    assert!(double.object("bucket", "replica/_driftless/replicas/t.json").is_some());
+    assert_eq!(run(&["inspect", "s3://bucket/replica/t"], SECRET).status.code(), Some(0));
+    assert_eq!(run(&["inspect", "s3://bucket/replica/t"], "wrong").status.code(), Some(1));
+}
+
+#[test]
+fn refused_credentials_end_with_1_and_are_not_printed() {
+    let world = World::with("history");
+    let double = start(&world);
+    configure(&world, &double, "MARKERmarkerMARKER");
+    for line in ["sync source/t lake:t", "sync lake:t target/t", "inspect lake:t", "probe lake:t"] {
+        let line = format!("{line} --timeout 200ms --log-level trace");
+        let ran = world.ends(&line, 1);
+        for text in [&ran.stdout, &ran.stderr] {
+            assert!(!text.contains("MARKERmarkerMARKER"), "{line}: {text}");
+        }
+    }
+    assert!(double.objects("bucket").is_empty());
+}
+
+#[test]
+fn a_store_that_keeps_no_promise_is_no_target() {
+    let world = World::with("history");
+    let double = start(&world);
+    double.reconfigure(|config| config.no_conditional_put = true);
+    let ran = world.ends("probe lake:t --output json", 3);
+    assert_eq!(ran.json()["verdict"], "unfit");
+    let ran = world.ends("sync source/t lake:t --output json", 3);
+    assert_eq!(ran.json()["targets"][0]["blocked"]["code"], "unfit_target");
+    assert!(!double.objects("bucket").keys().any(|key| key.contains("_delta_log")));
+    // Once the store was mended, a new probe replaces what is remembered.
+    double.reconfigure(|config| config.no_conditional_put = false);
+    world.ends("sync source/t lake:t", 3);
+    world.done("probe lake:t");
+    world.done("sync source/t lake:t");
+}

@@ -1,0 +1,92 @@
+//! The arrows between the crates: who may depend on whom, and which libraries stay out where.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// Our own crates, and the crates of ours that each may name as a dependency. Test dependencies
+/// are free.
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("table-sync-core", &[]),
+    ("table-sync-store", &["table-sync-core"]),
+    ("table-sync-delta", &["table-sync-core"]),
+    ("table-sync-engine", &["table-sync-core", "table-sync-store"]),
+    ("table-sync-rows", &["table-sync-core", "table-sync-store"]),
+    (
+        "driftless",
+        &["table-sync-core", "table-sync-store", "table-sync-delta", "table-sync-engine"],
+    ),
+    ("driftless-testdata", &[]),
+];
+
+/// Libraries that must not be reachable from a crate, however deep.
+const ABSENT: [(&str, &[&str]); 5] = [
+    ("table-sync-core", &["tokio", "object_store", "arrow-array", "parquet", "chrono", "reqwest"]),
+    ("table-sync-store", &["arrow-array", "parquet", "datafusion", "deltalake", "openssl-sys"]),
+    ("table-sync-delta", &["datafusion", "deltalake"]),
+    ("table-sync-engine", &["arrow-array", "parquet", "datafusion", "deltalake"]),
+    ("driftless", &["datafusion", "deltalake", "openssl-sys"]),
+];
+
+/// Normal and build dependencies of every package, by name.
+fn graph() -> BTreeMap<String, BTreeSet<String>> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let metadata = MetadataCommand::new()
+        .manifest_path(manifest)
+        .other_options(["--offline".to_owned(), "--locked".to_owned()])
+        .exec()
+        .unwrap();
+    let names: BTreeMap<_, _> =
+        metadata.packages.iter().map(|package| (&package.id, package.name.to_string())).collect();
+    let resolve = metadata.resolve.unwrap();
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for node in resolve.nodes {
+        let shipped = node.deps.into_iter().filter(|dep| {
+            dep.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development)
+        });
+        let shipped = shipped.map(|dep| names[&dep.pkg].clone());
+        graph.entry(names[&node.id].clone()).or_default().extend(shipped);
+    }
+    graph
+}
+
+fn reachable(graph: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut queue = vec![from.to_owned()];
+    while let Some(next) = queue.pop() {
+        for dependency in graph.get(&next).into_iter().flatten() {
+            if found.insert(dependency.clone()) {
+                queue.push(dependency.clone());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn crates_depend_along_the_arrows_only() {
+    let graph = graph();
+    let ours: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    for (name, allowed) in ARROWS {
+        let found = graph.get(name).unwrap_or_else(|| panic!("{name} is a crate of ours"));
+        let inner: BTreeSet<&str> =
+            found.iter().map(String::as_str).filter(|name| ours.contains(name)).collect();
+        let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
+        let stray: Vec<_> = inner.difference(&allowed).collect();
+        assert!(stray.is_empty(), "{name} must not depend on {stray:?}");
+    }
+}
+
+#[test]
+fn heavy_and_foreign_libraries_stay_where_they_belong() {
+    let graph = graph();
+    for (name, absent) in ABSENT {
+        let found = reachable(&graph, name);
+        let stray: Vec<_> = absent.iter().filter(|library| found.contains(**library)).collect();
+        assert!(stray.is_empty(), "{name} must not reach {stray:?}");
+    }
+    // The judge shares no log reader with what it judges.
+    let judge = reachable(&graph, "table-sync-rows");
+    assert!(judge.contains("deltalake") && !judge.contains("table-sync-delta"));
+}
