@@ -172,6 +172,20 @@ pub trait SourceLog: Send + Sync {
         position: Position,
     ) -> Result<FileStream, SourceError>;
 
+    /// Files that only positions below `promised` need: taken out of the table by commits above
+    /// `after` and up to `promised`, and needed neither by `promised` nor by anything above it.
+    ///
+    /// A format that cannot tell retires nothing.
+    async fn retirable(
+        &self,
+        view: &SourceView,
+        after: Option<Position>,
+        promised: Position,
+    ) -> Result<FileStream, SourceError> {
+        let _ = (view, after, promised);
+        Ok(Box::pin(futures::stream::empty()))
+    }
+
     /// Digest of the live file set at a position, deletion vectors included.
     async fn live_digest(
         &self,

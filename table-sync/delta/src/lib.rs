@@ -31,6 +31,7 @@ mod observe;
 mod parquet_file;
 pub mod reference;
 mod replica;
+mod retire;
 mod source;
 mod verify;
 

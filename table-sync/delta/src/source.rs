@@ -124,6 +124,24 @@ impl SourceLog for DeltaLog {
         Ok(live::refs(replay.files(&self.reader)))
     }
 
+    async fn retirable(
+        &self,
+        view: &SourceView,
+        after: Option<Position>,
+        promised: Position,
+    ) -> Result<FileStream, SourceError> {
+        let promised = version(promised);
+        let listing = self.covering(view, promised).await?;
+        let replays = self.replay(view, promised).await?;
+        let replay = live::first_readable(&self.reader, replays).await?;
+        let live = replay.files(&self.reader);
+        let head = view.head().map_or(promised, version);
+        // The change data of `after` itself was kept as long as it was the promised version.
+        let range = after.map_or(0, version)..=promised;
+        let later = promised.saturating_add(1)..=head;
+        crate::retire::retirable(&self.reader, &listing, range, live, later).await
+    }
+
     async fn live_digest(
         &self,
         view: &SourceView,

@@ -30,12 +30,20 @@ pub struct Descriptor {
     pub ours_from_start: bool,
     /// The store was probed and is fit to be a target.
     pub store_fit: bool,
+    /// Files that only positions below this one need were removed.
+    #[serde(default)]
+    pub retired_through: Option<Position>,
     /// Fencing number of the owner that deletes; grows with each owner.
     #[serde(default)]
     pub epoch: u64,
 }
 
 impl Descriptor {
+    /// The lowest position that readers can open, given the lowest one that the log shows.
+    pub(crate) fn earliest(&self, log: Option<Position>) -> Option<Position> {
+        log.max(self.retired_through.filter(|_| log.is_some()))
+    }
+
     pub(crate) fn hint(&self) -> Option<Hint> {
         Some(Hint { head: self.head?, earliest_readable: self.earliest_readable? })
     }

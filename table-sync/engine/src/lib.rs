@@ -10,7 +10,8 @@
 //! - Positions are published in source order, without gaps but by jump.
 //! - A commit object is created only if absent; an existing one must hold equal bytes.
 //! - A slow or failing target never holds back the others.
-//! - Nothing is deleted inside a table.
+//! - Nothing is deleted inside a table, unless retirement is asked for; then only files that no
+//!   promised version needs.
 //!
 //! Not here: choosing what to publish (`table_sync_core::plan`), reading logs (format crates),
 //! speaking to stores (`table_sync_store`).

@@ -62,6 +62,9 @@ pub struct Options {
     pub fan_out_patience: Duration,
     /// Take over a replica that another tool wrote, once it was verified.
     pub adopt: bool,
+    /// Remove files that no version needs which was current within this time, on the target's
+    /// clock; `None` = never delete anything.
+    pub retire: Option<Duration>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -79,6 +82,7 @@ impl Default for Options {
             fan_out_bytes: 8 << 20,
             fan_out_patience: Duration::from_secs(2),
             adopt: false,
+            retire: None,
             clock: Arc::new(SystemClock),
         }
     }

@@ -25,6 +25,7 @@ mod ancestry;
 mod arrive;
 mod attach;
 mod execute;
+mod retire;
 
 use ancestry::Ancestors;
 use execute::{Halt, Scheduled};
@@ -100,6 +101,13 @@ impl Run {
             plan: Plan::default(),
             finished: false,
         }
+    }
+
+    fn note_head(&mut self) {
+        self.report.head = self.view.head;
+        let log = self.view.earliest_readable;
+        let known = arrive::descriptor_of(self);
+        self.report.earliest_readable = known.map_or(log, |known| known.earliest(log));
     }
 
     fn block(&mut self, blocked: Blocked) {
@@ -310,13 +318,8 @@ fn note_published(run: &mut Run, published: &[Planned]) {
 
 /// Nothing is left to publish: attach what came late, remember the head, and say how it ended.
 async fn complete(context: &Context, view: &SourceView, run: &mut Run) {
-    run.report.head = run.view.head;
-    run.report.earliest_readable = run.view.earliest_readable;
-    if let Err(stop) = attach::late(context, view, run).await {
-        run.stop(stop);
-        return;
-    }
-    if let Err(stop) = arrive::remember(context, run).await {
+    run.note_head();
+    if let Err(stop) = finish(context, view, run).await {
         run.stop(stop);
         return;
     }
@@ -330,6 +333,17 @@ async fn complete(context: &Context, view: &SourceView, run: &mut Run) {
             };
             run.finished = true;
         }
+    }
+}
+
+async fn finish(context: &Context, view: &SourceView, run: &mut Run) -> Result<(), Stop> {
+    attach::late(context, view, run).await?;
+    arrive::remember(context, run).await?;
+    match context.options.retire {
+        Some(retention) if run.plan.refusal.is_none() => {
+            retire::retire(context, run, retention).await
+        }
+        _ => Ok(()),
     }
 }
 
@@ -388,8 +402,6 @@ async fn finish_before_stop(context: &Context, run: &mut Run) {
     if run.finished {
         return;
     }
-    run.report.head = run.view.head;
-    run.report.earliest_readable = run.view.earliest_readable;
     // The stop is what gets reported; a hint that could not be written only costs a listing.
     let _ = arrive::remember(context, run).await;
 }

@@ -38,6 +38,8 @@ pub struct TargetReport {
     pub copied_bytes: u64,
     /// Files that were there already, verified.
     pub skipped_files: u64,
+    /// Files removed because no promised version needs them.
+    pub retired_files: u64,
     /// What the table is doing here now.
     pub state: TableState,
     /// Why it waits for a person, where it does.
@@ -60,6 +62,7 @@ impl TargetReport {
             copied_files: 0,
             copied_bytes: 0,
             skipped_files: 0,
+            retired_files: 0,
             state: TableState::Unknown,
             blocked: None,
             failure: None,

@@ -315,14 +315,13 @@ async fn send_parts(
 
 /// Whether two identities cannot be of one content. What one of them does not know says nothing.
 pub(crate) fn contradicts(pin: &ObjectIdentity, found: &ObjectIdentity) -> bool {
-    let differ = |a: &Option<String>, b: &Option<String>| matches!((a, b), (Some(a), Some(b)) if unquoted(a) != unquoted(b));
+    let differ = |a: Option<&String>, b: Option<&String>| match (a, b) {
+        (Some(a), Some(b)) => a.trim_matches('"') != b.trim_matches('"'),
+        _ => false,
+    };
     pin.size_bytes != found.size_bytes
-        || differ(&pin.e_tag, &found.e_tag)
-        || differ(&pin.version, &found.version)
-}
-
-fn unquoted(tag: &str) -> &str {
-    tag.trim_matches('"')
+        || differ(pin.e_tag.as_ref(), found.e_tag.as_ref())
+        || differ(pin.version.as_ref(), found.version.as_ref())
 }
 
 fn identity(meta: &ObjectMeta) -> ObjectIdentity {

@@ -128,7 +128,7 @@ impl Redactor {
     pub(crate) fn of<'a>(options: impl Iterator<Item = (&'a str, &'a Secret, &'a str)>) -> Self {
         let mut secrets: Vec<String> = options
             .filter(|(name, secret, _)| secret.is_indirect() || is_secret_name(name))
-            .map(|(_, _, value)| value.to_owned())
+            .flat_map(|(_, _, value)| std::iter::once(value.to_owned()).chain(inner(value)))
             .collect();
         secrets.extend(
             std::env::vars()
@@ -179,6 +179,14 @@ impl Redactor {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Foreign(pub(crate) String);
+
+/// The texts inside a value that is a JSON object, such as a service account's key.
+fn inner(value: &str) -> Vec<String> {
+    let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(value);
+    let fields = object.unwrap_or_default().into_iter();
+    let secret = fields.filter(|(name, _)| name.contains("key") || name.contains("secret"));
+    secret.filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect()
+}
 
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();

@@ -188,7 +188,7 @@ fn sync() {
     let world = World::with("history");
     check(
         &world,
-        "sync source/t target/t --output json",
+        "sync source/t target/t --start earliest --output json",
         0,
         &expect![[r#"
             {
@@ -199,18 +199,28 @@ fn sync() {
               "targets": [
                 {
                   "blocked": null,
-                  "copied_bytes": 4719,
-                  "copied_files": 4,
-                  "earliest_readable": 10,
+                  "copied_bytes": 13366,
+                  "copied_files": 11,
+                  "earliest_readable": 0,
                   "error": null,
                   "head": 12,
                   "jumped": [],
                   "published": [
+                    0,
+                    1,
+                    2,
+                    3,
+                    4,
+                    5,
+                    6,
+                    7,
+                    8,
+                    9,
                     10,
                     11,
                     12
                   ],
-                  "skipped_files": 1,
+                  "skipped_files": 0,
                   "start": null,
                   "state": "ok",
                   "target": "file://$WORLD/target/t",
@@ -221,32 +231,32 @@ fn sync() {
     );
     check(
         &world,
-        "sync source/t target/t --output json",
+        "sync source/t target/t --start earliest --output json",
         0,
         &expect![[r#"
-        {
-          "format": "delta",
-          "schema": 1,
-          "source": "file://$WORLD/source/t",
-          "source_head": 12,
-          "targets": [
             {
-              "blocked": null,
-              "copied_bytes": 0,
-              "copied_files": 0,
-              "earliest_readable": 10,
-              "error": null,
-              "head": 12,
-              "jumped": [],
-              "published": [],
-              "skipped_files": 0,
-              "start": 12,
-              "state": "ok",
-              "target": "file://$WORLD/target/t",
-              "warnings": []
-            }
-          ]
-        }"#]],
+              "format": "delta",
+              "schema": 1,
+              "source": "file://$WORLD/source/t",
+              "source_head": 12,
+              "targets": [
+                {
+                  "blocked": null,
+                  "copied_bytes": 0,
+                  "copied_files": 0,
+                  "earliest_readable": 0,
+                  "error": null,
+                  "head": 12,
+                  "jumped": [],
+                  "published": [],
+                  "skipped_files": 0,
+                  "start": 12,
+                  "state": "ok",
+                  "target": "file://$WORLD/target/t",
+                  "warnings": []
+                }
+              ]
+            }"#]],
     );
 }
 
@@ -256,7 +266,7 @@ fn sync_that_is_blocked_at_one_target() {
     world.add("b/t", "all_types");
     check(
         &world,
-        "sync source/t a/t b/t --output json",
+        "sync source/t a/t b/t --start earliest --output json",
         3,
         &expect![[r#"
             {
@@ -267,13 +277,23 @@ fn sync_that_is_blocked_at_one_target() {
               "targets": [
                 {
                   "blocked": null,
-                  "copied_bytes": 5741,
-                  "copied_files": 5,
-                  "earliest_readable": 10,
+                  "copied_bytes": 13366,
+                  "copied_files": 11,
+                  "earliest_readable": 0,
                   "error": null,
                   "head": 12,
                   "jumped": [],
                   "published": [
+                    0,
+                    1,
+                    2,
+                    3,
+                    4,
+                    5,
+                    6,
+                    7,
+                    8,
+                    9,
                     10,
                     11,
                     12

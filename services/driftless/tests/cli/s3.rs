@@ -11,12 +11,26 @@ use crate::World;
 const KEY_ID: &str = "test-key-id";
 const SECRET: &str = "test/secret+with=odd characters";
 
-/// A world whose configuration names the server's bucket `lake`.
+/// A world whose configuration names the server's bucket `lake`. Its store was found to be fit.
 pub(crate) fn start(world: &World) -> S3Double {
+    let double = start_unknown(world);
+    for root in ["wh", "replica"] {
+        let key = format!("{root}/_driftless/probe.json");
+        double.put_object("bucket", &key, probed("\"fit\""));
+    }
+    double
+}
+
+fn start_unknown(world: &World) -> S3Double {
     let credentials = Some(Credentials::new(KEY_ID, SECRET));
     let double = S3Double::start(Config { credentials, ..Config::default() });
     configure(world, &double, SECRET);
     double
+}
+
+/// What an earlier probe left.
+fn probed(verdict: &str) -> String {
+    format!("{{\"store\":\"x\",\"probed_ms\":0,\"checks\":[],\"verdict\":{verdict}}}")
 }
 
 fn configure(world: &World, double: &S3Double, secret: &str) {
@@ -102,22 +116,30 @@ fn refused_credentials_end_with_1_and_are_not_printed() {
             assert!(!text.contains("MARKERmarkerMARKER"), "{line}: {text}");
         }
     }
-    assert!(double.objects("bucket").is_empty());
+    assert!(double.objects("bucket").keys().all(|key| key.ends_with("_driftless/probe.json")));
 }
 
 #[test]
 fn a_store_that_keeps_no_promise_is_no_target() {
     let world = World::with("history");
-    let double = start(&world);
+    let double = start_unknown(&world);
     double.reconfigure(|config| config.no_conditional_put = true);
     let ran = world.ends("probe lake:t --output json", 3);
     assert_eq!(ran.json()["verdict"], "unfit");
     let ran = world.ends("sync source/t lake:t --output json", 3);
     assert_eq!(ran.json()["targets"][0]["blocked"]["code"], "unfit_target");
     assert!(!double.objects("bucket").keys().any(|key| key.contains("_delta_log")));
-    // Once the store was mended, a new probe replaces what is remembered.
-    double.reconfigure(|config| config.no_conditional_put = false);
-    world.ends("sync source/t lake:t", 3);
-    world.done("probe lake:t");
-    world.done("sync source/t lake:t");
+}
+
+#[test]
+fn a_new_probe_replaces_what_is_remembered() {
+    let world = World::with("history");
+    fs::create_dir_all(world.path("target/_driftless")).unwrap();
+    let unfit = probed("{\"unfit\":{\"reason\":\"it was broken\"}}");
+    fs::write(world.path("target/_driftless/probe.json"), unfit).unwrap();
+    let ran = world.ends("sync source/t target/t", 3);
+    assert!(ran.stdout.contains("it was broken"), "{}", ran.stdout);
+    let ran = world.done("probe target/t --output json");
+    assert_eq!(ran.json()["remembered"], true);
+    world.done("sync source/t target/t");
 }

@@ -43,8 +43,7 @@ pub(super) async fn observe(context: &Context, run: &mut Run) {
     if first {
         run.report.start = run.view.head;
     }
-    run.report.head = run.view.head;
-    run.report.earliest_readable = run.view.earliest_readable;
+    run.note_head();
 }
 
 async fn try_observe(context: &Context, run: &mut Run) -> Result<(), Stop> {
@@ -69,7 +68,7 @@ async fn try_observe(context: &Context, run: &mut Run) -> Result<(), Stop> {
 }
 
 /// Reads what is remembered, within the retry budget.
-async fn load(context: &Context, target: &Target) -> Result<Option<Loaded>, Stop> {
+pub(super) async fn load(context: &Context, target: &Target) -> Result<Option<Loaded>, Stop> {
     let mut budget = Budget::new(context.options.retry_budget);
     loop {
         match descriptor::load(&target.state, &target.table).await {
@@ -166,6 +165,7 @@ fn fresh_descriptor(context: &Context, ours_from_start: bool) -> Descriptor {
         earliest_readable: None,
         ours_from_start,
         store_fit: false,
+        retired_through: None,
         epoch: 0,
     }
 }
@@ -276,20 +276,25 @@ fn unfit(target: &Target, reason: &str) -> Stop {
     Stop::Blocked(Blocked::table(BlockCode::UnfitTarget, message))
 }
 
+/// What is remembered of a run's target.
+pub(super) fn descriptor_of(run: &Run) -> Option<&Descriptor> {
+    run.arrival.as_ref().and_then(|arrival| arrival.descriptor.as_ref())
+}
+
 /// Remembers the head, if it moved.
 pub(super) async fn remember(context: &Context, run: &mut Run) -> Result<(), Stop> {
     let known = run.arrival.as_ref().and_then(|arrival| arrival.descriptor.clone());
     let Some(known) = known else { return Ok(()) };
     let mut wanted = known.clone();
     wanted.head = run.view.head;
-    wanted.earliest_readable = run.view.earliest_readable;
+    wanted.earliest_readable = known.earliest(run.view.earliest_readable);
     if wanted == known || wanted.head.is_none() {
         return Ok(());
     }
     save(context, run, wanted).await
 }
 
-async fn save(context: &Context, run: &mut Run, wanted: Descriptor) -> Result<(), Stop> {
+pub(super) async fn save(context: &Context, run: &mut Run, wanted: Descriptor) -> Result<(), Stop> {
     let state = &run.target.state;
     let table = &run.target.table;
     let mut expect = run.arrival.as_ref().and_then(|arrival| arrival.identity.clone());

@@ -18,4 +18,5 @@
 mod corpus;
 mod faults;
 mod races;
+mod retire;
 mod rig;

@@ -36,11 +36,19 @@ impl Rig {
         Self::with_faults(Faults::none(), Faults::none())
     }
 
+    /// A rig whose oracle takes deletes as legal; what readers see is judged all the same.
+    pub(crate) fn retiring() -> Self {
+        Self::build(Faults::none(), Faults::none(), Oracle::new(TABLE).allowing_deletes())
+    }
+
     pub(crate) fn with_faults(source_faults: Faults, target_faults: Faults) -> Self {
+        Self::build(source_faults, target_faults, Oracle::new(TABLE))
+    }
+
+    fn build(source_faults: Faults, target_faults: Faults, oracle: Oracle) -> Self {
         let plain: Arc<InMemory> = Arc::new(InMemory::new());
         let source_store: Arc<dyn ObjectStore> = plain.clone();
         let faulty: Arc<dyn ObjectStore> = Arc::new(FaultStore::new(plain, source_faults.clone()));
-        let oracle = Oracle::new(TABLE);
         let recording = RecordingStore::new(probed(), vec![oracle.hook()]);
         let recorded = Arc::new(FaultStore::new(recording, target_faults.clone()));
         let source = Source {
