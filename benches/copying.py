@@ -35,10 +35,11 @@ ONE = Shape("1 x 4 GiB", 1, 4 << 30)
 HUGE = Shape("1 x 50 GiB", 1, 50 << 30)
 
 
-def put(server, key, body):
-    """Writes one object to a sink, which asks for no signature."""
+def put(server, key, body, size=None):
+    """Writes one object to a sink, which asks for no signature. `body` may be an open file."""
     url = f"{server.endpoint}/{servers.BUCKET}/{key}"
-    request = urllib.request.Request(url, data=body, method="PUT")
+    headers = {"Content-Length": str(len(body) if size is None else size)}
+    request = urllib.request.Request(url, data=body, headers=headers, method="PUT")
     with urllib.request.urlopen(request, timeout=60) as answer:
         answer.read()
 

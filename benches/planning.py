@@ -47,13 +47,13 @@ def longer(table, out, commits):
         shutil.copyfile(newest, newest.with_name(f"{number:020}.json"))
 
 
-def plan(bench, source, target, publications):
+def plan(bench, source, target, versions):
     """One `driftless plan`; fails unless it plans so many versions."""
     command = [bench.binaries / "driftless", "plan", source, target, "--output", "json"]
     done = measure.run(command)
-    found = len(json.loads(done.output)["targets"][0]["publications"])
-    if found != publications:
-        raise measure.Failed(f"{found} publications instead of {publications}: {done.output}")
+    found = json.loads(done.output)["targets"][0]["versions"]
+    if found != versions:
+        raise measure.Failed(f"{found} versions instead of {versions}: {done.output}")
     return done
 
 

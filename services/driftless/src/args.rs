@@ -193,6 +193,7 @@ Examples:
   driftless sync s3://lake/orders s3://replica/orders
   driftless sync s3://lake/orders vast:orders backup:orders      one read, two targets
   driftless sync s3://lake/orders vast:orders --follow           until Ctrl-C
+  driftless sync s3://lake/orders vast:orders --retire=30d       time travel of 30 days
   driftless sync 's3://lake/sales/*' s3://replica/sales          every table of a folder
   driftless sync --table lake:a=vast:a --table lake:b=vast:b,backup:b";
 
@@ -325,6 +326,17 @@ pub(crate) struct Sync {
     /// Take over a replica that another tool copied, once every byte of it was verified
     #[arg(long)]
     pub(crate) adopt: bool,
+    /// Remove files that no version needs which was current within this time [default: never;
+    /// 7 days without a value]
+    #[arg(
+        long,
+        value_name = "RETENTION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "7d",
+        value_parser = parse_duration
+    )]
+    pub(crate) retire: Option<Duration>,
 }
 
 /// `driftless verify`

@@ -1,9 +1,10 @@
 //! The arrows between the crates: who may depend on whom, and which libraries stay out where.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use serde_json::Value;
 
 /// Our own crates, and the crates of ours that each may name as a dependency. Test dependencies
 /// are free.
@@ -29,26 +30,34 @@ const ABSENT: [(&str, &[&str]); 5] = [
     ("driftless", &["datafusion", "deltalake", "openssl-sys"]),
 ];
 
-/// Normal and build dependencies of every package, by name.
+/// Normal and build dependencies of every package, by name, as `cargo metadata` resolves them.
 fn graph() -> BTreeMap<String, BTreeSet<String>> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
-    let metadata = MetadataCommand::new()
-        .manifest_path(manifest)
-        .other_options(["--offline".to_owned(), "--locked".to_owned()])
-        .exec()
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        .args(["--manifest-path", manifest])
+        .output()
         .unwrap();
-    let names: BTreeMap<_, _> =
-        metadata.packages.iter().map(|package| (&package.id, package.name.to_string())).collect();
-    let resolve = metadata.resolve.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let names: BTreeMap<String, String> = list(&metadata["packages"])
+        .iter()
+        .map(|package| (text(&package["id"]), text(&package["name"])))
+        .collect();
     let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for node in resolve.nodes {
-        let shipped = node.deps.into_iter().filter(|dep| {
-            dep.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development)
+    for node in list(&metadata["resolve"]["nodes"]) {
+        let shipped = list(&node["deps"]).into_iter().filter(|dependency| {
+            list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"] != "dev")
         });
-        let shipped = shipped.map(|dep| names[&dep.pkg].clone());
-        graph.entry(names[&node.id].clone()).or_default().extend(shipped);
+        let shipped = shipped.map(|dependency| names[&text(&dependency["pkg"])].clone());
+        graph.entry(names[&text(&node["id"])].clone()).or_default().extend(shipped);
     }
     graph
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn reachable(graph: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {

@@ -191,7 +191,7 @@ fn first(
         let all = input.source.bases.iter().map(|base| base.position);
         all.filter(|at| *at <= wanted && !input.avoid.contains(at))
     };
-    let newest_base = |limit: Position| bases().filter(|at| *at <= limit).last();
+    let newest_base = |limit: Position| bases().rfind(|at| *at <= limit);
     let planned = match input.start {
         Start::Latest => newest_base(wanted).map(jump).or(origin.map(append)),
         Start::Earliest => origin.map(append).or(bases().next().map(jump)),

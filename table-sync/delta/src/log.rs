@@ -26,6 +26,9 @@ use crate::name::{LOG_PREFIX, last_checkpoint_key};
 use crate::reference::{AbsolutePaths, Reference};
 use crate::verify::Verdicts;
 
+/// Bytes of one write to a spool file.
+const SPOOL_BUFFER_BYTES: usize = 1 << 20;
+
 /// How a log is read.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -245,7 +248,9 @@ impl LogReader {
         let failed = |error: std::io::Error| io_error(key, error);
         let file = tempfile::NamedTempFile::new_in(&self.shared.options.spool_dir);
         let (file, guard) = file.map_err(failed)?.into_parts();
-        let mut file = tokio::fs::File::from_std(file);
+        // Stores hand out small pieces; each write to a file is a hop to another thread.
+        let file = tokio::fs::File::from_std(file);
+        let mut file = tokio::io::BufWriter::with_capacity(SPOOL_BUFFER_BYTES, file);
         let mut hasher = Sha256::new();
         let mut size_bytes = 0;
         let mut stream = result.into_stream();

@@ -21,6 +21,7 @@ pub(crate) async fn run(setting: &Setting, args: &Sync) -> Result<Exit, Ended> {
         transfers: share(args.transfers, at_once),
         bandwidth_limit: args.bandwidth_limit.map(|limit| share_rate(limit, at_once)),
         adopt: args.adopt,
+        retire: args.retire,
         ..options(setting, Some(&args.range))
     };
     if args.follow {

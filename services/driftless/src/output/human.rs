@@ -95,7 +95,14 @@ fn sync_target(paint: Paint, report: &TargetReport) -> String {
         let _ =
             writeln!(text, "  jumped to {jump}: versions before it, since the last, are not here");
     }
-    if report.start.is_none()
+    if report.retired_files > 0 {
+        let _ = writeln!(
+            text,
+            "  removed {} files that no promised version needs",
+            report.retired_files
+        );
+    }
+    if (report.start.is_none() || report.retired_files > 0)
         && let Some(earliest) = report.earliest_readable
     {
         let _ = writeln!(text, "  readable from version {earliest}");

@@ -21,7 +21,7 @@ fn every_option_is_documented() {
         assert!(docs.contains(&format!("`{command}`")), "{command}");
         let help = world.done(&format!("{command} --help")).stdout;
         let options = help.split_whitespace().filter_map(|word| {
-            let name = word.trim_end_matches([',', '.']);
+            let name = word.split(['[', '=', ',', '.']).next().unwrap_or_default();
             name.strip_prefix("--").filter(|name| !name.is_empty()).map(|_| name)
         });
         for option in options {

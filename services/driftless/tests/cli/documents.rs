@@ -220,6 +220,7 @@ fn sync() {
                     11,
                     12
                   ],
+                  "retired_files": 0,
                   "skipped_files": 0,
                   "start": null,
                   "state": "ok",
@@ -249,6 +250,7 @@ fn sync() {
                   "head": 12,
                   "jumped": [],
                   "published": [],
+                  "retired_files": 0,
                   "skipped_files": 0,
                   "start": 12,
                   "state": "ok",
@@ -298,6 +300,7 @@ fn sync_that_is_blocked_at_one_target() {
                     11,
                     12
                   ],
+                  "retired_files": 0,
                   "skipped_files": 0,
                   "start": null,
                   "state": "ok",
@@ -317,6 +320,7 @@ fn sync_that_is_blocked_at_one_target() {
                   "head": null,
                   "jumped": [],
                   "published": [],
+                  "retired_files": 0,
                   "skipped_files": 0,
                   "start": null,
                   "state": "blocked",

@@ -172,6 +172,28 @@ fn a_copy_of_another_tool_is_adopted_when_it_is_equal() {
 }
 
 #[test]
+fn files_are_removed_only_when_it_is_asked_for() {
+    let world = World::with("history");
+    let sync = |more: &str| {
+        let ran =
+            world.done(&format!("sync source/t target/t --start earliest --output json{more}"));
+        ran.json()["targets"][0].clone()
+    };
+    assert_eq!(sync("")["retired_files"], 0);
+    let before = world.footprint("target/t").len();
+    assert_eq!(sync(" --retire")["retired_files"], 0);
+    assert_eq!(sync(" --retire=1h")["retired_files"], 0);
+    assert_eq!(world.footprint("target/t").len(), before);
+    let retired = sync(" --retire=0s");
+    let count = retired["retired_files"].as_u64().unwrap();
+    assert!(count > 0);
+    assert_eq!(retired["earliest_readable"], 12);
+    assert_eq!(world.footprint("target/t").len(), before - usize::try_from(count).unwrap());
+    world.done("verify source/t target/t --level bytes");
+    world.ends("sync source/t target/t --retire=30", 2);
+}
+
+#[test]
 fn people_get_a_summary_without_colours() {
     let world = World::with("history");
     let ran = world.done("sync source/t target/t");

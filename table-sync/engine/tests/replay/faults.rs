@@ -186,3 +186,29 @@ impl<F: Fn(&str, table_sync_core::Position) + Send + Sync> table_sync_engine::Pr
         }
     }
 }
+
+/// However large the table is: a listing page and the newest commit at the source; the hint, a
+/// listing page and the newest commit at the target.
+#[tokio::test(start_paused = true)]
+async fn an_idle_pass_costs_two_requests_at_the_source_and_three_at_the_target() {
+    let tables = [
+        TableBuilder::new(11).commits(3, "day", 10),
+        TableBuilder::new(12).commits(150, "day", 10).checkpoint_classic(140).last_checkpoint(140),
+        TableBuilder::new(13).commits(20, "day", 10).checkpoint_classic(10).clean_log_below(10),
+    ];
+    for table in tables {
+        let rig = Rig::new();
+        rig.feed(table.objects()).await;
+        rig.pass().await;
+        let requests = |faults: &Faults| -> u64 {
+            let all = [Op::Get, Op::Head, Op::List, Op::Put, Op::StartMultipart, Op::Copy, Op::Delete];
+            all.into_iter().map(|op| faults.count(op)).sum()
+        };
+        let before = (requests(&rig.source_faults), requests(&rig.target_faults));
+        let report = rig.pass().await;
+        assert_eq!(report.state, TableState::Ok);
+        let after = (requests(&rig.source_faults), requests(&rig.target_faults));
+        let cost = (after.0 - before.0, after.1 - before.1);
+        assert!(cost.0 <= 2 && cost.1 <= 3, "an idle pass cost {cost:?}");
+    }
+}

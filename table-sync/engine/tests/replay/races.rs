@@ -12,6 +12,9 @@ use table_sync_engine::{Clock, FailureCode, TargetReport};
 
 use crate::rig::{Rig, TABLE, put, version};
 
+/// One way to grow or damage a table.
+type Change = fn(TableBuilder) -> TableBuilder;
+
 fn history() -> TableBuilder {
     TableBuilder::new(1).commits(4, "day", 500)
 }
@@ -55,7 +58,7 @@ async fn a_new_replica_starts_at_the_newest_checkpoint() {
 
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_checkpoint_can_be_a_base() {
-    let kinds: [(&str, fn(TableBuilder) -> TableBuilder); 5] = [
+    let kinds: [(&str, Change); 5] = [
         ("classic", |table| table.checkpoint_classic(2)),
         ("multi-part", |table| table.checkpoint_multipart(2, 3)),
         ("v2 json", |table| {
@@ -296,7 +299,7 @@ async fn a_checkpoint_whose_commit_was_cleaned_is_a_base_with_the_next_commit() 
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_carried_blocks_and_what_is_before_it_stays() {
-    let cases: [(&str, BlockCode, fn(TableBuilder) -> TableBuilder); 5] = [
+    let cases: [(&str, BlockCode, Change); 5] = [
         ("unknown", BlockCode::UnsupportedReaderFeature, |t| t.unknown_reader_feature("timeWarp")),
         ("catalog", BlockCode::CatalogManaged, TableBuilder::catalog_managed),
         ("redirect", BlockCode::UnsupportedReaderFeature, TableBuilder::redirect),
