@@ -18,7 +18,7 @@ pub struct ReplicaView {
     pub unfinished: Option<Position>,
     /// The lowest position that readers can open.
     pub earliest_readable: Option<Position>,
-    /// What the log's own pointer to a base says, where the format has one and it parses.
+    /// What [`ReplicaLog::pointer`] found; `None` until it was asked.
     pub pointer: Option<Pointer>,
     /// The objects of the log that were listed.
     pub objects: BTreeMap<RelPath, LogObject>,
@@ -41,6 +41,13 @@ pub trait ReplicaLog: Send + Sync {
     /// Looks at the log. `hint` is a head that was published here before: it saves listing what
     /// lies below, and is ignored when the log does not show it.
     async fn observe(&self, hint: Option<Hint>) -> Result<ReplicaView, ReplicaError>;
+
+    /// What the log's own pointer to a base says, where the format has one and it parses. Asked
+    /// only when objects are to be attached.
+    async fn pointer(&self, view: &ReplicaView) -> Result<Option<Pointer>, ReplicaError> {
+        let _ = view;
+        Ok(None)
+    }
 
     /// The table's own id at the replica's head, where the format has one.
     async fn table_id(&self, view: &ReplicaView) -> Result<Option<String>, ReplicaError>;

@@ -62,7 +62,7 @@ pub struct Reference {
 struct Absolute {
     scheme: String,
     authority: String,
-    /// Decoded, without a slash at its end.
+    /// Decoded.
     path: String,
 }
 
@@ -76,7 +76,11 @@ impl Reference {
     pub fn new(policy: AbsolutePaths, table_url: Option<&str>) -> Self {
         let root = match policy {
             AbsolutePaths::Refuse => None,
-            AbsolutePaths::Alias => table_url.and_then(Absolute::parse),
+            AbsolutePaths::Alias => table_url.and_then(Absolute::parse).map(|root| {
+                // Of the root alone: behind a key, a slash is part of the key.
+                let path = root.path.trim_end_matches('/').to_owned();
+                Absolute { path, ..root }
+            }),
         };
         Self { root }
     }
@@ -146,9 +150,14 @@ impl Absolute {
         if authority.contains('@') || path.contains(['?', '#']) || !path.starts_with('/') {
             return None;
         }
+        // The decoder keeps what is no escape as it is; a relative reference refuses it.
+        let escapes = path.split('%').skip(1);
+        let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !escapes.map(|text| text.get(..2)).all(|digits| digits.is_some_and(hex)) {
+            return None;
+        }
         let path = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
-        let path = path.trim_end_matches('/').to_owned();
-        Some(Self { scheme, authority: authority.to_owned(), path })
+        Some(Self { scheme, authority: authority.to_owned(), path: path.into_owned() })
     }
 }
 
@@ -215,6 +224,9 @@ mod tests {
         let segment = Err(ReferenceError::Path(PathError::Segment));
         check(alias, "s3://lake/sales/orders/../x", segment);
         check(alias, "s3://lake/sales/orders/%2e%2e/x", segment);
+        check(alias, "s3://lake/sales/orders/x/", segment);
+        check(alias, "s3://lake/sales/orders/x%2", Err(ReferenceError::Foreign));
+        check(alias, "s3://lake/sales/orders/x%zz", Err(ReferenceError::Foreign));
         let absolute = Err(ReferenceError::Path(PathError::Absolute));
         check(alias, "s3://lake/sales/orders//x", absolute);
     }

@@ -35,6 +35,16 @@ impl ReplicaLog for DeltaLog {
         }
     }
 
+    async fn pointer(&self, view: &ReplicaView) -> Result<Option<Pointer>, ReplicaError> {
+        let key = last_checkpoint_key().map_err(key_error).map_err(replica_error)?;
+        let Some(listed) = view.objects.get(&key) else { return Ok(None) };
+        let read = self.hint(&key, listed).await.map_err(replica_error)?;
+        Ok(read.and_then(|(body, sha256)| {
+            let hint = LastCheckpoint::parse(&body)?;
+            Some(Pointer { position: Position::Version(hint.version), sha256 })
+        }))
+    }
+
     async fn table_id(&self, view: &ReplicaView) -> Result<Option<String>, ReplicaError> {
         let Some(Position::Version(head)) = view.head else { return Ok(None) };
         let listing = match view.listed_from {
@@ -158,20 +168,10 @@ async fn view(
         fingerprint,
         unfinished: standing.unfinished.map(Position::Version),
         earliest_readable: earliest,
-        pointer: pointer(log, &observed).await?,
+        pointer: None,
         objects: observed.objects,
         listed_from: observed.from.map(Position::Version),
     })
-}
-
-async fn pointer(log: &DeltaLog, observed: &Observed) -> Result<Option<Pointer>, ReplicaError> {
-    let key = last_checkpoint_key().map_err(key_error).map_err(replica_error)?;
-    let Some(listed) = observed.objects.get(&key) else { return Ok(None) };
-    let read = log.hint(&key, listed).await.map_err(replica_error)?;
-    Ok(read.and_then(|(body, sha256)| {
-        let hint = LastCheckpoint::parse(&body)?;
-        Some(Pointer { position: Position::Version(hint.version), sha256 })
-    }))
 }
 
 /// At a target, what is missing or damaged was not left so by this program.

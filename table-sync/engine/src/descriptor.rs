@@ -30,6 +30,9 @@ pub struct Descriptor {
     pub ours_from_start: bool,
     /// The store was probed and is fit to be a target.
     pub store_fit: bool,
+    /// Digest of both logs' listings when nothing was left to attach: an equal one needs no look.
+    #[serde(default)]
+    pub settled: Option<String>,
     /// Files that only positions below this one need were removed.
     #[serde(default)]
     pub retired_through: Option<Position>,

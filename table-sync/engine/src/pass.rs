@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use crate::lane::{Lane, Stop};
 use crate::rate::Rate;
 use crate::report::{Failure, FailureCode, PassReport, TargetReport};
-use crate::transfer::Context;
+use crate::transfer::{Context, InFlight};
 use crate::{Event, Options, Progress, Source, Target};
 
 mod ancestry;
@@ -56,6 +56,7 @@ pub async fn pass(
         progress,
         rate: Arc::new(Rate::new(options.bandwidth_limit)),
         permits: Semaphore::new(options.transfers.get()),
+        in_flight: InFlight::default(),
     });
     let runs: Vec<Run> = targets.iter().enumerate().map(|(at, t)| Run::new(at, t)).collect();
     let mut groups = FuturesUnordered::new();
@@ -146,9 +147,12 @@ struct GroupOutcome {
 }
 
 /// What a group learned about the source so far.
+#[derive(Default)]
 struct Learned {
     /// Positions that are not whole at the source.
     avoid: BTreeSet<Position>,
+    /// Bases that do not read; their positions may still be reached commit by commit.
+    no_bases: BTreeSet<Position>,
     /// The head that this pass works toward.
     goal: Option<Position>,
     ancestors: Ancestors,
@@ -156,8 +160,7 @@ struct Learned {
 
 async fn group(context: Arc<Context>, mut runs: Vec<Run>) -> GroupOutcome {
     let mut behind = Vec::new();
-    let mut learned =
-        Learned { avoid: BTreeSet::new(), goal: None, ancestors: Ancestors::default() };
+    let mut learned = Learned::default();
     let mut source_head = None;
     let mut idle_rounds = 0;
     while runs.iter().any(|run| !run.finished) {
@@ -166,7 +169,8 @@ async fn group(context: Arc<Context>, mut runs: Vec<Run>) -> GroupOutcome {
             runs.iter_mut().filter(|run| !run.finished).map(|run| arrive::observe(&context, run)),
         )
         .await;
-        let Some(view) = observe_source(&context, &mut runs).await else { break };
+        let Some(mut view) = observe_source(&context, &mut runs).await else { break };
+        view.bases.retain(|base| !learned.no_bases.contains(&base.position));
         source_head = source_head.max(view.head());
         learned.goal = learned.goal.or(view.head());
         plan_runs(&context, &view, &mut runs, &mut learned).await;
@@ -337,8 +341,8 @@ async fn complete(context: &Context, view: &SourceView, run: &mut Run) {
 }
 
 async fn finish(context: &Context, view: &SourceView, run: &mut Run) -> Result<(), Stop> {
-    attach::late(context, view, run).await?;
-    arrive::remember(context, run).await?;
+    let settled = attach::late(context, view, run).await?;
+    arrive::remember(context, run, settled).await?;
     match context.options.retire {
         Some(retention) if run.plan.refusal.is_none() => {
             retire::retire(context, run, retention).await
@@ -379,7 +383,7 @@ async fn settle_halt(
             }
         }
         Halt::BaseUnusable { position } => {
-            learned.avoid.insert(position);
+            learned.no_bases.insert(position);
             learned.goal = None;
             return;
         }
@@ -403,7 +407,7 @@ async fn finish_before_stop(context: &Context, run: &mut Run) {
         return;
     }
     // The stop is what gets reported; a hint that could not be written only costs a listing.
-    let _ = arrive::remember(context, run).await;
+    let _ = arrive::remember(context, run, None).await;
 }
 
 /// Both sides of one target as they are now, and the plan between them.

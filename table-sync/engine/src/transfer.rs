@@ -5,18 +5,19 @@
 //! source's. Size alone counts only in a folder that was ours from the start: our writes are
 //! atomic there.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
 use futures::stream::{BoxStream, StreamExt as _};
-use table_sync_core::{BoxError, FileRef};
+use table_sync_core::{BoxError, FileRef, RelPath};
 use table_sync_store::{
-    Facts, Precondition, ReadError, Reading, Uploaded, WriteError, verify_crc32c,
+    Facts, Precondition, ReadError, Reading, StoreKind, Uploaded, WriteError, verify_crc32c,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::fanout::{self, FellBehind};
 use crate::lane::{Lane, Stop, source_read_failure, target_read_failure, target_write_failure};
@@ -40,6 +41,48 @@ pub(crate) struct Context {
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) rate: Arc<Rate>,
     pub(crate) permits: Semaphore,
+    pub(crate) in_flight: InFlight,
+}
+
+/// Files being brought to targets now. Two positions in flight may need the same file: the
+/// second waits and then finds it there, so that its bytes are read once.
+#[derive(Default)]
+pub(crate) struct InFlight {
+    paths: Mutex<HashSet<RelPath>>,
+    left: Notify,
+}
+
+impl InFlight {
+    /// Waits until nobody else works on the path. `true` when somebody did.
+    async fn enter(&self, path: &RelPath) -> (Entered<'_>, bool) {
+        let mut waited = false;
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            // Registered before the look, so that no wake-up is missed.
+            left.as_mut().enable();
+            let entered =
+                self.paths.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+            if entered {
+                return (Entered { all: self, path: path.clone() }, waited);
+            }
+            waited = true;
+            left.await;
+        }
+    }
+}
+
+/// Leaves when it is dropped.
+struct Entered<'a> {
+    all: &'a InFlight,
+    path: RelPath,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.all.paths.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
+        self.all.left.notify_waiters();
+    }
 }
 
 /// Why the source cannot give a file. Troubles of a target stop that target's lane instead.
@@ -74,7 +117,8 @@ pub(crate) async fn ensure(
     file: &FileRef,
     lanes: &[Arc<Lane>],
 ) -> Result<(), SourceFault> {
-    let large = file.size_bytes.is_none_or(|bytes| bytes >= ASK_FIRST_BYTES);
+    let (_entered, waited) = context.in_flight.enter(&file.path).await;
+    let large = waited || file.size_bytes.is_none_or(|bytes| bytes >= ASK_FIRST_BYTES);
     let look = async |lane: Arc<Lane>| {
         if !lane.is_active() {
             return None;
@@ -129,6 +173,10 @@ async fn same_store(context: &Context, file: &FileRef, lane: Arc<Lane>) -> Resul
             return Ok(());
         }
         let (store, source) = (&lane.target.store, &context.source.store);
+        if store.kind() == StoreKind::File {
+            // This machine moves the bytes, unlike with a server.
+            context.rate.take(usize::try_from(size_bytes).unwrap_or(usize::MAX)).await;
+        }
         match store.copy_from(source, &from, &to, &facts.identity, size_bytes).await {
             Ok(copy) if copy.identity.size_bytes == size_bytes => {
                 lane.copied(size_bytes);

@@ -85,6 +85,32 @@ fn an_idle_pass_puts_nothing() {
     assert_eq!(double.objects("bucket"), before);
 }
 
+/// Each pass is a process of its own here: nothing is remembered but what lies at the target.
+#[test]
+fn an_idle_pass_costs_two_requests_at_the_source_and_three_at_the_target() {
+    for table in ["history", "checkpoint_v2_parquet", "log_cleaned", "checksum"] {
+        let world = World::with(table);
+        let double = start(&world);
+        fill(&double, &world.path("source/t"), "wh/from/t");
+        world.done("sync lake:from/t lake:to/t");
+        world.done("sync lake:from/t lake:to/t");
+        double.take_requests();
+        world.done("sync lake:from/t lake:to/t");
+        let requests = double.take_requests();
+        let at = |side: &str| {
+            let whole: Vec<String> = requests
+                .iter()
+                .map(|request| format!("{} {}?{}", request.method, request.key, request.query))
+                .filter(|line| line.contains(side))
+                .collect();
+            whole
+        };
+        assert!(at("from").len() <= 2, "{table}: {:#?}", at("from"));
+        assert!(at("to").len() <= 3, "{table}: {:#?}", at("to"));
+        assert_eq!(at("from").len() + at("to").len(), requests.len(), "{requests:#?}");
+    }
+}
+
 #[test]
 fn a_bare_url_takes_the_environments_credentials() {
     let world = World::with("history");

@@ -152,7 +152,10 @@ impl Site {
 fn is_visible(info: &MutationInfo) -> bool {
     let whole = matches!(
         info.kind,
-        MutationKind::Put | MutationKind::CompleteUpload | MutationKind::Copy | MutationKind::Delete
+        MutationKind::Put
+            | MutationKind::CompleteUpload
+            | MutationKind::Copy
+            | MutationKind::Delete
     );
     whole && info.key.starts_with(TABLE)
 }

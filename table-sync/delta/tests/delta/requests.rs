@@ -35,7 +35,8 @@ async fn idle_pass_is_one_listing_a_side() {
     for pass in 0..3 {
         let (before, at_target) = (counts(&source_faults), counts(&target_faults));
         let view = SourceLog::observe(&source, Some(version(129))).await.unwrap();
-        let replica = ReplicaLog::observe(&target, Some(hint)).await.unwrap();
+        let mut replica = ReplicaLog::observe(&target, Some(hint)).await.unwrap();
+        replica.pointer = target.pointer(&replica).await.unwrap();
         let late = source.late(&view, &replica, version(129)).await.unwrap();
         assert_eq!(late.publications.len(), 0);
         // The hint is read once a process at each side; the newest commit is read each time.

@@ -56,7 +56,10 @@ pub async fn observe(log: &DeltaLog) -> SourceView {
 }
 
 pub async fn look(objects: &Objects) -> ReplicaView {
-    ReplicaLog::observe(&log(objects).await, None).await.unwrap()
+    let log = log(objects).await;
+    let mut view = ReplicaLog::observe(&log, None).await.unwrap();
+    view.pointer = log.pointer(&view).await.unwrap();
+    view
 }
 
 pub async fn needs(description: &Description) -> Result<BTreeSet<FileRef>, SourceError> {

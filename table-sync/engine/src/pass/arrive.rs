@@ -53,18 +53,21 @@ async fn try_observe(context: &Context, run: &mut Run) -> Result<(), Stop> {
             loaded.map(|loaded| (loaded.descriptor, loaded.identity)).unzip();
         run.arrival = Some(Arrival { descriptor, identity });
     }
-    // The head after our own last publication is the best hint; the remembered one comes next.
-    let remembered = run.arrival.as_ref().and_then(|arrival| arrival.descriptor.as_ref());
-    let mut hint = remembered.and_then(Descriptor::hint);
-    if let (Some(hint), Some(head)) = (hint.as_mut(), run.report.head) {
-        hint.head = hint.head.max(head);
-    }
+    let hint = own_hint(run).or_else(|| descriptor_of(run).and_then(Descriptor::hint));
     run.view = observe_log(context, &run.target, hint).await?;
     let unknown = run.arrival.as_ref().is_none_or(|arrival| arrival.descriptor.is_none());
     if unknown && run.view.head.is_some() {
         adopt(context, run).await?;
     }
     Ok(())
+}
+
+/// What this pass itself published, so that its last look lists what the next pass will list.
+fn own_hint(run: &Run) -> Option<Hint> {
+    let head = *run.report.published.last()?;
+    let first = run.report.published.first().copied().filter(|_| run.report.start.is_none());
+    let earliest_readable = run.report.earliest_readable.or(first)?;
+    Some(Hint { head, earliest_readable })
 }
 
 /// Reads what is remembered, within the retry budget.
@@ -165,6 +168,7 @@ fn fresh_descriptor(context: &Context, ours_from_start: bool) -> Descriptor {
         earliest_readable: None,
         ours_from_start,
         store_fit: false,
+        settled: None,
         retired_through: None,
         epoch: 0,
     }
@@ -281,12 +285,17 @@ pub(super) fn descriptor_of(run: &Run) -> Option<&Descriptor> {
     run.arrival.as_ref().and_then(|arrival| arrival.descriptor.as_ref())
 }
 
-/// Remembers the head, if it moved.
-pub(super) async fn remember(context: &Context, run: &mut Run) -> Result<(), Stop> {
+/// Remembers the head, if it moved, and what was settled.
+pub(super) async fn remember(
+    context: &Context,
+    run: &mut Run,
+    settled: Option<String>,
+) -> Result<(), Stop> {
     let known = run.arrival.as_ref().and_then(|arrival| arrival.descriptor.clone());
     let Some(known) = known else { return Ok(()) };
     let mut wanted = known.clone();
     wanted.head = run.view.head;
+    wanted.settled = settled.or(wanted.settled);
     wanted.earliest_readable = known.earliest(run.view.earliest_readable);
     if wanted == known || wanted.head.is_none() {
         return Ok(());

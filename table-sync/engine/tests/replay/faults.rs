@@ -201,7 +201,8 @@ async fn an_idle_pass_costs_two_requests_at_the_source_and_three_at_the_target()
         rig.feed(table.objects()).await;
         rig.pass().await;
         let requests = |faults: &Faults| -> u64 {
-            let all = [Op::Get, Op::Head, Op::List, Op::Put, Op::StartMultipart, Op::Copy, Op::Delete];
+            let all =
+                [Op::Get, Op::Head, Op::List, Op::Put, Op::StartMultipart, Op::Copy, Op::Delete];
             all.into_iter().map(|op| faults.count(op)).sum()
         };
         let before = (requests(&rig.source_faults), requests(&rig.target_faults));

@@ -17,6 +17,8 @@
 
 mod corpus;
 mod faults;
+mod hostile;
+mod plans;
 mod races;
 mod retire;
 mod rig;

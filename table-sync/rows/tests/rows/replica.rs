@@ -12,7 +12,7 @@ use table_sync_rows::RowsError;
 use table_sync_store::{Location, Settings, Store, open};
 
 use crate::read_local;
-use crate::spark::{Expected, UNSUPPORTED, padded_hash, padded_column, tables};
+use crate::spark::{Expected, UNSUPPORTED, padded_column, padded_hash, tables};
 
 fn opened(table: &Path) -> (Store, Location, DeltaLog) {
     let text = table.to_str().unwrap();

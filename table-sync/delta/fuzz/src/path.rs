@@ -1,0 +1,87 @@
+//! References of a log to keys below the table root.
+//!
+//! # Laws
+//! - The result is strictly below the root, or there is none.
+//! - A reference is decoded exactly once: encoding the key and resolving it gives the same key,
+//!   and a naive decoding of the reference is the key.
+//! - An absolute reference below the own root names the same key as its relative rest.
+//! - A sidecar is one file of its folder.
+
+use table_sync_core::RelPath;
+use table_sync_delta::AbsolutePaths;
+use table_sync_delta::reference::Reference;
+
+use super::Verdict;
+use super::confined::assert_confined;
+
+const ROOT: &str = "s3://lake/sales/orders";
+
+/// Resolves the bytes as a reference, by every policy.
+pub fn target(data: &[u8]) -> Verdict {
+    let Ok(text) = std::str::from_utf8(data) else { return Verdict::Refused };
+    let relative = Reference::refuse().resolve(text).ok();
+    if let Some(key) = &relative {
+        assert_confined(key);
+        assert_eq!(naive_decode(text).as_deref(), Some(key.as_str()), "decoded otherwise");
+        assert_decoded_once(key);
+    }
+    let alias = Reference::new(AbsolutePaths::Alias, Some(ROOT));
+    let aliased = alias.resolve(text).ok();
+    match (&relative, &aliased) {
+        (Some(key), aliased) => assert_eq!(Some(key), aliased.as_ref()),
+        (None, Some(key)) => assert_is_below_root(text, key),
+        (None, None) => {}
+    }
+    // A first segment without a colon keeps the rest from looking absolute.
+    let inside = alias.resolve(&format!("{ROOT}/p/{text}")).ok();
+    let rest = Reference::refuse().resolve(&format!("p/{text}")).ok();
+    if inside.is_some() {
+        assert_eq!(inside, rest, "another key than the relative reference");
+    } else if !text.contains(['?', '#']) {
+        assert_eq!(rest, None, "refused although it is below the root");
+    }
+    for policy in [Reference::refuse(), alias] {
+        if let Ok(key) = policy.sidecar(text) {
+            assert_confined(&key);
+            let name = key.as_str().strip_prefix("_delta_log/_sidecars/");
+            assert!(name.is_some_and(|name| !name.contains('/')), "{key} is elsewhere");
+        }
+    }
+    if let Ok(key) = RelPath::parse(text) {
+        assert_eq!(key.as_str(), text);
+        assert_confined(&key);
+        assert_decoded_once(&key);
+    }
+    Verdict::of(relative.is_some() || aliased.is_some())
+}
+
+/// An absolute reference was taken: it spells the own root, and the key behind it.
+fn assert_is_below_root(text: &str, key: &RelPath) {
+    assert_confined(key);
+    let (scheme, rest) = text.split_once("://").expect("an absolute reference");
+    assert!(["s3", "s3a", "s3n"].contains(&scheme.to_ascii_lowercase().as_str()), "{text:?}");
+    let decoded = naive_decode(rest).expect("an encoding that decodes");
+    assert_eq!(decoded, format!("lake/sales/orders/{key}"));
+}
+
+fn assert_decoded_once(key: &RelPath) {
+    let every_byte: String = key.as_str().bytes().map(|byte| format!("%{byte:02X}")).collect();
+    assert_eq!(Reference::refuse().resolve(&every_byte).as_ref(), Ok(key));
+    // A dot keeps its form as writers keep it, so `%` alone is what is encoded here; a first
+    // segment is put in front lest the key looks absolute.
+    let escaped = format!("p/{}", key.as_str().replace('%', "%25"));
+    let resolved = Reference::refuse().resolve(&escaped).expect("a key stays a key");
+    assert_eq!(resolved.as_str(), format!("p/{key}"));
+}
+
+/// Percent decoding, once; `None` unless every `%` begins an escape and the result is UTF-8.
+fn naive_decode(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let digits = part.get(..2).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(part[2..].as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
