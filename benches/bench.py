@@ -20,6 +20,7 @@ class Bench:
     def __init__(self, arguments):
         self.binaries = arguments.binaries.resolve()
         self.work = arguments.work.resolve()
+        self.python = arguments.python
         self.rounds = arguments.rounds
         self.huge = arguments.huge
         self.sections = []
@@ -55,6 +56,7 @@ def main():
     parser.add_argument("verb", choices=[*CASES, "all"])
     parser.add_argument("--binaries", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--python", help="one with deltalake; else the example `load` is run")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--huge", action="store_true")
     parser.add_argument("--out", type=pathlib.Path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 
@@ -57,9 +58,12 @@ def plan(bench, source, target, versions):
     return done
 
 
-def load(bench, table):
-    """One load of the whole state by deltalake."""
-    return measure.run([bench.binaries / "examples" / "load", table])
+def load(bench, table, *options):
+    """One load of the whole state by deltalake, as a Python package or as a crate."""
+    crate = bench.binaries / "examples" / "load"
+    script = pathlib.Path(__file__).with_name("load.py")
+    peer = [bench.python, script] if bench.python else [crate]
+    return measure.run([*peer, table, *options])
 
 
 def first_plan(bench, table):
@@ -99,7 +103,7 @@ def next_commit(bench, table):
     stepped = []
 
     def step(_):
-        done = measure.run([bench.binaries / "examples" / "load", table, "--step"])
+        done = load(bench, table, "--step")
         stepped.append(json.loads(done.output.splitlines()[-1])["step"])
         return done
 

@@ -10,6 +10,7 @@ cache="${XDG_CACHE_HOME:-$HOME/.cache}/driftless"
 target="${CARGO_TARGET_DIR:-target}"
 RCLONE=v1.76.0
 VERSITYGW=v1.8.0
+DELTALAKE=1.6.6
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -23,6 +24,8 @@ usage: benches/run.sh [plan|copy|idle|all] [option ...]
   idle   requests and time of a pass over a table that is in sync
   all    the three above (default)
 
+  --peer PEER   plan: wheel = the Python package deltalake (default, seconds to install),
+                crate = the crate that the row judge uses (20 minutes to build)
   --rounds N    pairs per case (default 5)
   --huge        plan: also ten million files (4 GB on disk); copy: also one object of 50 GiB
   --no-build    take the binaries that are there
@@ -39,15 +42,21 @@ install_go() {
     GOBIN="$cache/bin" nice -n 10 go install "$2"
 }
 
+install_wheel() {
+    [ -x "$cache/deltalake/bin/python" ] && return 0
+    say "installing the Python package deltalake $DELTALAKE into a virtual environment"
+    python3 -m venv "$cache/deltalake.new"
+    "$cache/deltalake.new/bin/python" -m pip install --quiet "deltalake==$DELTALAKE"
+    mv "$cache/deltalake.new" "$cache/deltalake"
+}
+
 build() {
     say "building the release binaries"
     nice -n 5 cargo build --release -p driftless -p driftless-testdata
-    case "$1" in
-        plan | all)
-            say "building the peer for planning; a first build of deltalake takes 20 minutes"
-            nice -n 5 cargo build --release -p table-sync-rows --example load
-            ;;
-    esac
+    if [ "$peer" = crate ]; then
+        say "building the peer for planning; a first build of deltalake takes 20 minutes"
+        nice -n 5 cargo build --release -p table-sync-rows --example load
+    fi
 }
 
 verb=all
@@ -56,10 +65,12 @@ case "${1:-}" in
     help | -h | --help) usage; exit 0 ;;
 esac
 wants_build=yes
+peer=wheel
 arguments=()
 while [ $# -gt 0 ]; do
     case "$1" in
         --no-build) wants_build=no ;;
+        --peer) peer="${2:?--peer needs wheel or crate}"; shift ;;
         --huge) arguments+=("$1") ;;
         --rounds | --out) arguments+=("$1" "${2:?$1 needs a value}"); shift ;;
         *) usage >&2; exit 2 ;;
@@ -69,11 +80,19 @@ done
 
 export PATH="$cache/bin:$PATH"
 have python3 || { say "no python3: install it, the measuring is written in it"; exit 1; }
-if [ "$verb" != plan ]; then
+case "$verb" in
+    plan | all)
+        if [ "$peer" = wheel ]; then
+            install_wheel
+            arguments+=(--python "$cache/deltalake/bin/python")
+        fi
+        ;;
+esac
+if [ "$verb" = copy ] || [ "$verb" = all ]; then
     install_go rclone "github.com/rclone/rclone@$RCLONE"
     install_go versitygw "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW"
 fi
-[ "$wants_build" = no ] || build "$verb"
+[ "$wants_build" = no ] || build
 
 work="$(mktemp -d "${TMPDIR:-/tmp}/driftless-bench.XXXXXX")"
 trap 'rm -rf "$work"' EXIT

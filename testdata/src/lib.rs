@@ -16,6 +16,7 @@ pub mod generate;
 pub mod models;
 pub mod record;
 pub mod s3;
+pub mod servers;
 
 /// The objects of one table: key relative to the table root, raw (already decoded), to bytes.
 pub type Objects = BTreeMap<String, Bytes>;

@@ -10,6 +10,7 @@ mod exit_codes;
 mod rows;
 mod s3;
 mod secrets;
+mod servers;
 mod stop;
 mod tables;
 

@@ -23,8 +23,15 @@ use crate::rig::{Rig, TABLE, probed, target_over, version};
 /// they leave behind may not.
 #[tokio::test(start_paused = true)]
 async fn no_fault_makes_a_wrong_state_visible() {
+    let rounds = if std::env::var_os("DRIFTLESS_SOAK").is_some() { 40 } else { 1 };
+    for round in 0..rounds {
+        one_round(round * 1_000).await;
+    }
+}
+
+async fn one_round(first_seed: u64) {
     for (index, (name, objects)) in tables().into_iter().enumerate() {
-        let seed = index as u64 + 1;
+        let seed = first_seed + index as u64 + 1;
         let rig = Rig::with_faults(Faults::seeded(seed, 0.05), Faults::seeded(seed + 7, 0.1));
         let mut feeder = Feeder::new(&objects, seed);
         while feeder.step_commit(&rig.source_store, TABLE).await.is_some() {

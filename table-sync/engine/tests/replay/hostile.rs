@@ -82,11 +82,10 @@ async fn assert_same_live_set(what: &str, rig: &Rig, at: u64) {
     assert_eq!(source, target, "{what}");
 }
 
+/// An `add` whose size is written as it stands.
 fn add_line(path: &str, size: &str) -> String {
-    format!(
-        r#"{{"add":{{"path":{},"partitionValues":{{}},"size":{size},"modificationTime":1,"dataChange":true}}}}"#,
-        json!(path)
-    )
+    let rest = r#""partitionValues":{},"modificationTime":1,"dataChange":true"#;
+    format!(r#"{{"add":{{"path":{},"size":{size},{rest}}}}}"#, json!(path))
 }
 
 // Row 12: a restore is a normal version.
@@ -477,9 +476,9 @@ async fn row_21_extreme_numbers_are_carried_or_refused_and_never_overflow() {
         assert_eq!(rig.pass().await.head, Some(version(4)), "{number}");
     }
     for reader in ["-9223372036854775808", "0", "4", "9223372036854775807"] {
-        let line = format!(
-            r#"{{"protocol":{{"minReaderVersion":{reader},"minWriterVersion":9223372036854775807}}}}"#
-        );
+        let writer = i64::MAX;
+        let versions = format!(r#""minReaderVersion":{reader},"minWriterVersion":{writer}"#);
+        let line = format!(r#"{{"protocol":{{{versions}}}}}"#);
         let table = start().commit(|c| c.raw_line(&line));
         check_blocked(reader, &table, BlockCode::UnsupportedVersion).await;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use table_sync_store::{Location, Outcome, ProbeReport, Settings, Store, Verdict, open, probe};
 
 use crate::azure::azurite_store;
-use crate::servers::{azurite, versitygw};
+use crate::servers::{Opens as _, azurite, versitygw};
 
 const SCRATCH: &str = "_driftless/probe/0001";
 

@@ -5,7 +5,7 @@ use table_sync_store::{Precondition, Settings, StoreKind, WriteError};
 
 use crate::bodies::{breaking, is_pattern, pattern};
 use crate::conformance::{Limits, conforms};
-use crate::servers::{SECRET, Server, versitygw};
+use crate::servers::{Opens as _, SECRET, Server, versitygw};
 
 fn settings(part_bytes: u64) -> Settings {
     let retry_timeout = std::time::Duration::from_secs(10);

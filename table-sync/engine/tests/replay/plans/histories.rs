@@ -23,8 +23,7 @@ const STEPS: usize = 12;
 
 #[tokio::test(start_paused = true)]
 async fn every_plan_that_is_carried_out_closes_the_gap() {
-    let first = std::env::var("H10FIRST").map_or(0, |s| s.parse().unwrap());
-    for seed in first..histories() {
+    for seed in 0..histories() {
         println!("history of seed {seed}");
         History::new(seed).run().await;
     }
@@ -130,9 +129,12 @@ impl History {
             if rng.u8(0..3) == 0
                 && let Some(key) = live.pop()
             {
+                // More rows each time: a file that is removed and added with the same vector in
+                // one commit has no meaning by the protocol.
+                let rows = u16::try_from(at).unwrap() + 1;
                 let vector = match rng.bool() {
-                    true => DeletionVector::inline(rng.u16(1..9)),
-                    false => DeletionVector::relative(0, rng.u16(1..9)),
+                    true => DeletionVector::inline(rows),
+                    false => DeletionVector::relative(0, rows),
                 };
                 c.delete_rows(&key, vector);
             }
@@ -180,18 +182,10 @@ impl History {
         let again = plan(&input);
         assert!(again.publications.is_empty() && again.refusal.is_none(), "{again}");
         let target = rig.target.reader.observe(None).await.unwrap();
-        if std::env::var_os("H10DBG").is_some() { dump(&rig.source.log, &source, head, "source").await; dump(&rig.target.reader, &target, head, "target").await; for k in self.table.objects().keys() { println!("S {k}"); } for k in rig.replica().keys() { println!("T {k}"); } for f in self.table.live_files(self.table.version()) { println!("truth {f:?}"); } }
         let there = rig.source.log.live_digest(&source, head).await.unwrap();
         assert_eq!(rig.target.reader.live_digest(&target, head).await.unwrap(), there);
         let writes = rig.recorded.inner().mutations().len();
         rig.pass().await;
         assert_eq!(rig.recorded.inner().mutations().len(), writes, "an idle pass wrote");
     }
-}
-
-async fn dump(log: &std::sync::Arc<dyn table_sync_core::SourceLog>, view: &table_sync_core::SourceView, at: Position, what: &str) {
-    use futures::TryStreamExt as _;
-    let mut files = log.live_files(view, at).await.unwrap();
-    while let Some(chunk) = files.try_next().await.unwrap() { for f in chunk { println!("{what} {:?}", f); } }
-    println!("{what} listed from {:?}", view.listed_from);
 }
