@@ -102,6 +102,12 @@ def sync(bench, path, target, files=None):
     return done
 
 
+def verify(bench, path, target):
+    """Every byte of a replica against its source; a benchmark of wrong copies is none."""
+    command = [bench.binaries / "driftless", "--config", path, "verify", f"source:{TABLE}"]
+    measure.run([*command, f"target:{target}", "--level", "bytes", "--output", "json"])
+
+
 def rclone(environment, target):
     """One `rclone copy` of the table's folder, log included."""
     command = ["rclone", "--config", "", "copy"]
@@ -122,6 +128,7 @@ def sinks(bench, shape):
         target = start("target")
         call_fit(target)
         put(source, f"{TABLE}/_delta_log/{0:020}.json", commit_of(shape, "part-"))
+        source.keeps_bytes = False
         yield source, target, lambda name: None
 
 
@@ -140,6 +147,7 @@ def gateways(bench, shape):
         upload = ["rclone", "--config", "", "copy", local, f"source:{servers.BUCKET}/{TABLE}"]
         measure.run(upload, source.rclone("source"))
         shutil.rmtree(local)
+        source.keeps_bytes = True
         try:
             yield source, target, lambda name: shutil.rmtree(target.folder / name)
         finally:
@@ -157,6 +165,8 @@ def compare(bench, shape, site, name):
         def ours(number):
             table = f"ours-{number}"
             done = sync(bench, path, table, shape.files)
+            if number == 0 and source.keeps_bytes:
+                verify(bench, path, table)
             remove(table)
             return done
 

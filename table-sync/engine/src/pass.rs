@@ -13,7 +13,8 @@ use table_sync_core::{
     BlockCode, Blocked, Plan, PlanInput, Planned, PlannedKind, Position, ReplicaView, SourceError,
     SourceView, TableState, lint, plan,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 use crate::lane::{Lane, Stop};
 use crate::rate::Rate;
@@ -59,17 +60,20 @@ pub async fn pass(
         in_flight: InFlight::default(),
     });
     let runs: Vec<Run> = targets.iter().enumerate().map(|(at, t)| Run::new(at, t)).collect();
+    let (slow, mut slower) = mpsc::unbounded_channel();
     let mut groups = FuturesUnordered::new();
-    groups.push(group(Arc::clone(&context), runs));
+    groups.push(group(Arc::clone(&context), runs, slow.clone()));
     let mut source_head = None;
     let mut reports: BTreeMap<usize, TargetReport> = BTreeMap::new();
-    while let Some(outcome) = groups.next().await {
-        source_head = source_head.max(outcome.source_head);
-        for run in outcome.done {
-            reports.insert(run.index, run.report);
-        }
-        for run in outcome.behind {
-            groups.push(group(Arc::clone(&context), vec![run]));
+    while !groups.is_empty() || !slower.is_empty() {
+        tokio::select! {
+            Some(run) = slower.recv() => {
+                groups.push(group(Arc::clone(&context), vec![run], slow.clone()));
+            }
+            Some(outcome) = groups.next() => {
+                source_head = source_head.max(outcome.source_head);
+                reports.extend(outcome.done.into_iter().map(|run| (run.index, run.report)));
+            }
         }
     }
     PassReport {
@@ -143,8 +147,10 @@ impl Run {
 struct GroupOutcome {
     source_head: Option<Position>,
     done: Vec<Run>,
-    behind: Vec<Run>,
 }
+
+/// Takes runs that cannot keep up with their group: each goes on alone, at once.
+type Slow = mpsc::UnboundedSender<Run>;
 
 /// What a group learned about the source so far.
 #[derive(Default)]
@@ -158,23 +164,19 @@ struct Learned {
     ancestors: Ancestors,
 }
 
-async fn group(context: Arc<Context>, mut runs: Vec<Run>) -> GroupOutcome {
-    let mut behind = Vec::new();
+async fn group(context: Arc<Context>, mut runs: Vec<Run>, slow: Slow) -> GroupOutcome {
     let mut learned = Learned::default();
     let mut source_head = None;
     let mut idle_rounds = 0;
     while runs.iter().any(|run| !run.finished) {
         let published_before: usize = runs.iter().map(|run| run.report.published.len()).sum();
-        join_all(
-            runs.iter_mut().filter(|run| !run.finished).map(|run| arrive::observe(&context, run)),
-        )
-        .await;
+        observe_targets(&context, &mut runs, &slow).await;
         let Some(mut view) = observe_source(&context, &mut runs).await else { break };
         view.bases.retain(|base| !learned.no_bases.contains(&base.position));
         source_head = source_head.max(view.head());
         learned.goal = learned.goal.or(view.head());
         plan_runs(&context, &view, &mut runs, &mut learned).await;
-        let halt = round(&context, &view, &mut runs, &mut learned, &mut behind).await;
+        let halt = round(&context, &view, &mut runs, &mut learned, &slow).await;
         if let Some(halt) = halt {
             settle_halt(&context, &view, &mut runs, &mut learned, halt).await;
         }
@@ -187,12 +189,43 @@ async fn group(context: Arc<Context>, mut runs: Vec<Run>) -> GroupOutcome {
             }
         }
     }
-    GroupOutcome { source_head, done: runs, behind }
+    GroupOutcome { source_head, done: runs }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the source changed each time it was looked at")]
 struct KeepsChanging;
+
+/// Looks at every target of a group. One that does not answer soon goes on alone: the others do
+/// not wait for its retries.
+async fn observe_targets(context: &Context, runs: &mut Vec<Run>, slow: &Slow) {
+    let alone = runs.iter().filter(|run| !run.finished).count() == 1;
+    let looks = runs.iter_mut().map(async |run| {
+        if run.finished {
+            return false;
+        }
+        let look = arrive::observe(context, run);
+        if alone {
+            look.await;
+            return false;
+        }
+        timeout(context.options.fan_out_patience, look).await.is_err()
+    });
+    let late = join_all(looks).await;
+    part(runs, &late, slow);
+}
+
+/// Hands the marked runs over to groups of their own.
+fn part(runs: &mut Vec<Run>, marked: &[bool], slow: &Slow) {
+    for (run, marked) in std::mem::take(runs).into_iter().zip(marked) {
+        if !marked {
+            runs.push(run);
+        } else if let Err(unsent) = slow.send(run) {
+            // The pass itself holds the other end; a run is never dropped without a report.
+            runs.push(unsent.0);
+        }
+    }
+}
 
 /// Looks at the source from the lowest head of the group. `None` when that failed for all.
 async fn observe_source(context: &Context, runs: &mut [Run]) -> Option<SourceView> {
@@ -247,15 +280,16 @@ async fn round(
     view: &SourceView,
     runs: &mut Vec<Run>,
     learned: &mut Learned,
-    behind: &mut Vec<Run>,
+    slow: &Slow,
 ) -> Option<Halt> {
-    for run in runs.iter_mut().filter(|run| !run.finished) {
+    let prepared = runs.iter_mut().filter(|run| !run.finished).map(async |run| {
         if run.plan.publications.is_empty() {
             complete(context, view, run).await;
         } else if let Err(stop) = arrive::before_first_write(context, run).await {
             run.stop(stop);
         }
-    }
+    });
+    join_all(prepared).await;
     let lanes: Vec<Option<Arc<Lane>>> = runs.iter().map(|run| lane_of(context, run)).collect();
     let schedule = merge(runs, &lanes);
     if schedule.is_empty() {
@@ -276,12 +310,15 @@ async fn round(
             run.stop(stop.clone());
         }
     }
-    let (slow, rest): (Vec<_>, Vec<_>) = runs.drain(..).zip(lanes).partition(|(run, lane)| {
-        let stopped = lane.as_ref().and_then(|lane| lane.stopped());
-        !run.finished && matches!(stopped, Some(Stop::Behind))
-    });
-    runs.extend(rest.into_iter().map(|(run, _)| run));
-    behind.extend(slow.into_iter().map(|(run, _)| run));
+    let behind: Vec<bool> = runs
+        .iter()
+        .zip(&lanes)
+        .map(|(run, lane)| {
+            let stopped = lane.as_ref().and_then(|lane| lane.stopped());
+            !run.finished && matches!(stopped, Some(Stop::Behind))
+        })
+        .collect();
+    part(runs, &behind, slow);
     outcome.halt
 }
 

@@ -147,11 +147,19 @@ async fn a_failing_target_does_not_hold_back_the_others() {
     let broken: Arc<dyn ObjectStore> =
         Arc::new(FaultStore::new(RecordingStore::new(InMemory::new(), vec![]), faults));
     let targets = [target_over(broken, "memory:///broken"), rig.target.clone()];
-    let mut options = rig.options.clone();
-    options.retry_budget = Duration::from_secs(5);
-    let report = pass(&rig.source, &targets, &options, Arc::new(Quiet)).await;
+    let start = tokio::time::Instant::now();
+    let done = Arc::new(std::sync::Mutex::new(None));
+    let seen = Arc::clone(&done);
+    let watch = Watch(move |_: &str, position| {
+        if position == version(4) {
+            *seen.lock().unwrap() = Some(start.elapsed());
+        }
+    });
+    let report = pass(&rig.source, &targets, &rig.options, Arc::new(watch)).await;
     assert_eq!(report.targets[0].state, TableState::Failed);
     assert_eq!(report.targets[1].head, Some(version(4)));
+    let done = done.lock().unwrap().expect("the good target was published");
+    assert!(done * 10 < rig.options.retry_budget, "the good target waited {done:?}");
     rig.oracle.assert_at(4);
 }
 
