@@ -57,6 +57,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test that waits for its server has nothing else")]
 fn start(mut command: Command, port: u16, folder: tempfile::TempDir) -> Server {
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let server = Server { child, port, folder };
