@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::lane::{Lane, Stop};
 use crate::rate::Rate;
 use crate::report::{Failure, FailureCode, PassReport, TargetReport};
-use crate::transfer::{Context, InFlight};
+use crate::transfer::Context;
 use crate::{Event, Options, Progress, Source, Target};
 
 mod ancestry;
@@ -27,9 +27,13 @@ mod arrive;
 mod attach;
 mod execute;
 mod retire;
+mod source;
+mod surveyed;
 
 use ancestry::Ancestors;
 use execute::{Halt, Scheduled};
+pub(crate) use source::{retry_source, source_stop};
+pub(crate) use surveyed::{Surveyed, survey_target};
 
 /// Publications of one round. After each round both sides are observed again and derived objects
 /// are attached, so that readers of a long catch-up get checkpoints on the way.
@@ -57,7 +61,6 @@ pub async fn pass(
         progress,
         rate: Arc::new(Rate::new(options.bandwidth_limit)),
         permits: Semaphore::new(options.transfers.get()),
-        in_flight: InFlight::default(),
     });
     let runs: Vec<Run> = targets.iter().enumerate().map(|(at, t)| Run::new(at, t)).collect();
     let (slow, mut slower) = mpsc::unbounded_channel();
@@ -445,75 +448,4 @@ async fn finish_before_stop(context: &Context, run: &mut Run) {
     }
     // The stop is what gets reported; a hint that could not be written only costs a listing.
     let _ = arrive::remember(context, run, None).await;
-}
-
-/// Both sides of one target as they are now, and the plan between them.
-pub(crate) struct Surveyed {
-    pub(crate) view: SourceView,
-    pub(crate) replica: ReplicaView,
-    pub(crate) plan: Plan,
-}
-
-/// Looks at both sides and plans, without writing anything.
-pub(crate) async fn survey_target(context: &Context, target: &Target) -> Result<Surveyed, Stop> {
-    let replica = arrive::look(context, target).await?;
-    let log = &context.source.log;
-    let view = retry_source(context, async || log.observe(replica.head).await).await;
-    let view = view.map_err(|error| source_stop(context, error))?;
-    let mut run = Run::new(0, target);
-    run.view = replica;
-    Ancestors::default().check(context, &view, &run).await?;
-    let input = PlanInput {
-        source: &view,
-        replica: &run.view,
-        start: context.options.start,
-        until: context.options.until,
-        avoid: &BTreeSet::new(),
-    };
-    let plan = plan(&input);
-    Ok(Surveyed { view, replica: run.view, plan })
-}
-
-/// What a source error means for the targets that wait for it.
-pub(crate) fn source_stop(context: &Context, error: SourceError) -> Stop {
-    match error {
-        SourceError::Blocked(blocked) => Stop::Blocked(blocked),
-        SourceError::Damaged { position, message, modified_ms } => {
-            let age_ms = context.options.clock.now_ms().saturating_sub(modified_ms);
-            if u128::from(age_ms.max(0).unsigned_abs()) < context.options.commit_settle.as_millis()
-            {
-                let error = SourceError::Damaged { position, message, modified_ms };
-                return Stop::Failed(Failure::new(FailureCode::CommitUnsettled, &error));
-            }
-            let text = format!(
-                "commit {position} does not parse ({message}) and has not changed for {} s; the \
-                 versions before it are published",
-                age_ms / 1000
-            );
-            Stop::Blocked(Blocked::at(BlockCode::CommitDamaged, position, text))
-        }
-        error @ (SourceError::Missing { .. } | SourceError::Changed { .. }) => {
-            Stop::Failed(Failure::new(FailureCode::SourceChanged, &error))
-        }
-        error => Stop::Failed(Failure::new(FailureCode::SourceUnavailable, &error)),
-    }
-}
-
-/// Retries a read of the source's log within the budget.
-pub(crate) async fn retry_source<T>(
-    context: &Context,
-    attempt: impl AsyncFn() -> Result<T, SourceError>,
-) -> Result<T, SourceError> {
-    let mut budget = crate::retry::Budget::new(context.options.retry_budget);
-    loop {
-        match attempt().await {
-            Err(error @ SourceError::Io { .. }) => {
-                tracing::debug!(%error, "source is read again");
-                if !budget.wait().await {
-                    return Err(error);
-                }
-            }
-            other => return other,
-        }
-    }
 }

@@ -11,7 +11,7 @@ use crate::options::object_key;
 use crate::pass::{Surveyed, retry_source, source_stop, survey_target};
 use crate::rate::Rate;
 use crate::report::Failure;
-use crate::transfer::{Context, InFlight};
+use crate::transfer::Context;
 use crate::{Options, Progress, Source, Target};
 
 /// Requests in flight while files are looked for.
@@ -99,7 +99,6 @@ fn context(source: &Source, options: &Options, progress: Arc<dyn Progress>) -> C
         progress,
         rate: Arc::new(Rate::new(None)),
         permits: Semaphore::new(options.transfers.get()),
-        in_flight: InFlight::default(),
     }
 }
 

@@ -41,11 +41,10 @@ pub(crate) struct Context {
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) rate: Arc<Rate>,
     pub(crate) permits: Semaphore,
-    pub(crate) in_flight: InFlight,
 }
 
-/// Files being brought to targets now. Two positions in flight may need the same file: the
-/// second waits and then finds it there, so that its bytes are read once.
+/// Files being brought to the targets of one schedule. Two of its positions may need the same
+/// file: the second waits and then finds it there, so that its bytes are read once.
 #[derive(Default)]
 pub(crate) struct InFlight {
     paths: Mutex<HashSet<RelPath>>,
@@ -114,10 +113,11 @@ enum Attempt {
 /// Makes `file` present at every active lane.
 pub(crate) async fn ensure(
     context: &Context,
+    in_flight: &InFlight,
     file: &FileRef,
     lanes: &[Arc<Lane>],
 ) -> Result<(), SourceFault> {
-    let (_entered, waited) = context.in_flight.enter(&file.path).await;
+    let (_entered, waited) = in_flight.enter(&file.path).await;
     let large = waited || file.size_bytes.is_none_or(|bytes| bytes >= ASK_FIRST_BYTES);
     let look = async |lane: Arc<Lane>| {
         if !lane.is_active() {

@@ -17,7 +17,7 @@ use super::{retry_source, source_stop};
 use crate::Event;
 use crate::lane::{Lane, Stop};
 use crate::publish;
-use crate::transfer::{self, Context, SourceFault};
+use crate::transfer::{self, Context, InFlight, SourceFault};
 
 /// One position of the merged schedule, and the targets that take it.
 pub(super) struct Scheduled {
@@ -98,8 +98,9 @@ async fn feed(
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let window = context.options.window.get();
+    let in_flight = Arc::new(InFlight::default());
     let mut ready = stream::iter(schedule)
-        .map(|scheduled| prepare(context, view, scheduled))
+        .map(|scheduled| prepare(context, view, &in_flight, scheduled))
         .buffered(window)
         .boxed_local();
     let mut previous: Option<SeenCommit> = None;
@@ -172,6 +173,7 @@ async fn hand_over(
 async fn prepare(
     context: &Arc<Context>,
     view: &SourceView,
+    in_flight: &Arc<InFlight>,
     scheduled: Scheduled,
 ) -> Result<Ready, Halt> {
     let Scheduled { planned, lanes } = scheduled;
@@ -188,7 +190,7 @@ async fn prepare(
         .try_for_each_concurrent(context.options.transfers.get(), |file| {
             let (active, warnings) = (Arc::clone(&active), &warnings);
             async move {
-                let missing = transfer_file(context, position, file, active).await?;
+                let missing = transfer_file(context, in_flight, position, file, active).await?;
                 if let Some(warning) = missing {
                     warnings.lock().unwrap_or_else(|lock| lock.into_inner()).push(warning);
                 }
@@ -204,6 +206,7 @@ async fn prepare(
 /// warning: every snapshot is whole without it.
 async fn transfer_file(
     context: &Arc<Context>,
+    in_flight: &Arc<InFlight>,
     position: Position,
     file: FileRef,
     lanes: Arc<[Arc<Lane>]>,
@@ -212,8 +215,9 @@ async fn transfer_file(
         return Ok(None);
     }
     let task = {
-        let (context, file) = (Arc::clone(context), file.clone());
-        async move { transfer::ensure(&context, &file, &lanes).await }
+        let (context, in_flight) = (Arc::clone(context), Arc::clone(in_flight));
+        let file = file.clone();
+        async move { transfer::ensure(&context, &in_flight, &file, &lanes).await }
     };
     let done = AbortOnDropHandle::new(tokio::spawn(task)).await;
     match done {

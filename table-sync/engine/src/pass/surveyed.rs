@@ -1,0 +1,38 @@
+//! A look at both sides of one target, for surveys that write nothing.
+
+use std::collections::BTreeSet;
+
+use table_sync_core::{Plan, PlanInput, ReplicaView, SourceView, plan};
+
+use super::ancestry::Ancestors;
+use super::{Run, arrive, retry_source, source_stop};
+use crate::Target;
+use crate::lane::Stop;
+use crate::transfer::Context;
+
+/// Both sides of one target as they are now, and the plan between them.
+pub(crate) struct Surveyed {
+    pub(crate) view: SourceView,
+    pub(crate) replica: ReplicaView,
+    pub(crate) plan: Plan,
+}
+
+/// Looks at both sides and plans, without writing anything.
+pub(crate) async fn survey_target(context: &Context, target: &Target) -> Result<Surveyed, Stop> {
+    let replica = arrive::look(context, target).await?;
+    let log = &context.source.log;
+    let view = retry_source(context, async || log.observe(replica.head).await).await;
+    let view = view.map_err(|error| source_stop(context, error))?;
+    let mut run = Run::new(0, target);
+    run.view = replica;
+    Ancestors::default().check(context, &view, &run).await?;
+    let input = PlanInput {
+        source: &view,
+        replica: &run.view,
+        start: context.options.start,
+        until: context.options.until,
+        avoid: &BTreeSet::new(),
+    };
+    let plan = plan(&input);
+    Ok(Surveyed { view, replica: run.view, plan })
+}
