@@ -375,7 +375,7 @@ pub(crate) struct Status {
 /// `driftless probe`
 #[derive(Debug, Args)]
 pub(crate) struct Probe {
-    /// Table, or the folder of tables, whose store is asked
+    /// A table, or a place where one would be: its store is asked, with scratch beside it
     #[arg(value_name = "TARGET")]
     pub(crate) target: String,
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use table_sync_core::BlockCode;
 use table_sync_delta::DeltaLog;
@@ -51,6 +52,9 @@ struct Pair {
     targets: Vec<String>,
 }
 
+/// How long a store repeats one request by itself.
+const STORE_RETRY: Duration = Duration::from_secs(3);
+
 /// A location and the text that named it.
 struct Named {
     text: String,
@@ -65,7 +69,9 @@ impl Wire {
     pub(crate) fn new(globals: &Globals) -> Result<Self, CommandError> {
         let config = Config::load(globals.config.as_deref())?;
         let mut settings = Settings::default();
-        settings.retry_timeout = globals.timeout;
+        // The engine's budget is what `--timeout` says; the stores only smooth over a hiccup, so
+        // that the two do not multiply.
+        settings.retry_timeout = STORE_RETRY.min(globals.timeout);
         settings.request_timeout = settings.request_timeout.min(globals.timeout);
         settings.connect_timeout = settings.connect_timeout.min(globals.timeout);
         settings.ca_file.clone_from(&globals.ca_file);
@@ -211,6 +217,11 @@ impl Wire {
         let endpoint = ["aws_endpoint", "endpoint"].iter().find_map(|name| options.get(*name));
         if endpoint.is_some_and(|endpoint| is_loopback_http(endpoint)) {
             options.entry("aws_allow_http".to_owned()).or_insert_with(|| "true".to_owned());
+        }
+        let endpoint = ["azure_storage_endpoint", "azure_endpoint"];
+        let endpoint = endpoint.iter().find_map(|name| options.get(*name));
+        if endpoint.is_some_and(|endpoint| is_loopback_http(endpoint)) {
+            options.entry("azure_allow_http".to_owned()).or_insert_with(|| "true".to_owned());
         }
         Ok(Place { url, options })
     }

@@ -2,18 +2,19 @@
 //! that Trino follows.
 //!
 //! # Invariants
-//! - The order is sidecars, checkpoint, commit, `_last_checkpoint`: the other orders are silently
-//!   wrong in some reader.
+//! - The order is sidecars, checkpoint, commit, `_last_checkpoint`: commits first is
+//!   silently wrong in kernel readers, and the hint before the commit only moves Spark's error.
 //! - Every complete checkpoint of the version goes along, so that readers at both sites pick the
 //!   same one.
 //!
 //! Source: the order is derived from the readers' behaviour, measured with Spark 3.5, Trino 476
-//! and delta-rs; see the repository's notes on Delta.
+//! and delta-rs; see `docs/delta.md`.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use table_sync_core::limits::SMALL_OBJECT_BYTES_MAX;
 use table_sync_core::{
     Body, Description, FileStream, Kind, LogObject, Op, Position, Publication, RelPath,
@@ -62,9 +63,31 @@ pub(crate) async fn describe_jump(
         let commit = commit_needs(bytes.clone(), origin.clone(), reader.reference().clone());
         let live = checkpoints.iter().map(|checkpoint| to_refs(checkpoint.files(&reader)));
         let live: Vec<_> = live.collect();
-        commit.chain(stream::iter(live).flatten()).boxed()
+        once(commit, stream::iter(live).flatten().boxed())
     };
     Ok(Description { publication, needs: Arc::new(needs), seen })
+}
+
+/// The commit's own files that are remembered, so that the checkpoint does not name them again.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// The files of the commit, then those of the checkpoint that the commit did not name.
+fn once(commit: FileStream, live: FileStream) -> FileStream {
+    let named: Arc<Mutex<HashSet<RelPath>>> = Arc::default();
+    let seen = Arc::clone(&named);
+    let commit = commit.inspect_ok(move |chunk| {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = REMEMBERED_MAX.saturating_sub(seen.len());
+        seen.extend(chunk.iter().take(room).map(|file| file.path.clone()));
+    });
+    let live = live.map_ok(move |mut chunk| {
+        let named = named.lock().unwrap_or_else(PoisonError::into_inner);
+        if !named.is_empty() {
+            chunk.retain(|file| !named.contains(&file.path));
+        }
+        chunk
+    });
+    commit.chain(live).boxed()
 }
 
 /// Opens the checkpoints of a version; those that do not parse are left out while one does.

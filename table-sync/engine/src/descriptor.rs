@@ -24,6 +24,9 @@ pub struct Descriptor {
     pub format: String,
     /// Head after the last pass.
     pub head: Option<Position>,
+    /// SHA-256 of the head's commit object as it was published, in hexadecimal.
+    #[serde(default)]
+    pub head_sha256: Option<String>,
     /// Lowest readable position after the last pass.
     pub earliest_readable: Option<Position>,
     /// The table's folder was empty when we started: every object in it is ours, and whole.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use table_sync_core::Blocked;
+use table_sync_core::{BlockCode, Blocked, Position};
 use table_sync_store::{ReadError, WriteError};
 
 use crate::report::{Failure, FailureCode};
@@ -99,6 +99,19 @@ pub(crate) fn target_write_failure(error: &WriteError) -> Failure {
         _ => FailureCode::TargetUnavailable,
     };
     Failure::new(code, error)
+}
+
+/// What a write error means when trying again cannot help; `None` when it can.
+pub(crate) fn final_stop(error: &WriteError, position: Option<Position>) -> Option<Stop> {
+    match error {
+        WriteError::Denied { .. } => Some(Stop::Failed(target_write_failure(error))),
+        WriteError::TooLarge { .. } => Some(Stop::Blocked(Blocked {
+            code: BlockCode::LimitExceeded,
+            message: format!("{error}; replicate to a store that takes larger objects"),
+            position,
+        })),
+        _ => None,
+    }
 }
 
 /// A failure at the source, from a read.

@@ -5,8 +5,8 @@
 //! brings every target as far as the source allows and then stops; [`follow`] repeats it.
 //!
 //! # Invariants
-//! - Every object that a position needs is at the target, with the size the log states and a
-//!   checksum that was verified on the way, before the first write that reveals the position.
+//! - Every object that a position needs is at the target, with the size the log states and proven
+//!   bytes (see `transfer`), before the first write that reveals the position.
 //! - Positions are published in source order, without gaps but by jump.
 //! - A commit object is created only if absent; an existing one must hold equal bytes.
 //! - A slow or failing target never holds back the others.

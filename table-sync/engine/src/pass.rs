@@ -79,6 +79,10 @@ pub async fn pass(
             }
         }
     }
+    if source_head.is_none() {
+        // No target came so far: what the source holds is worth telling all the same.
+        source_head = source.log.observe(None).await.ok().and_then(|view| view.head());
+    }
     PassReport {
         source: source.url.clone(),
         format: source.log.format(),

@@ -21,7 +21,9 @@ use table_sync_store::{Precondition, ReadError, WriteError};
 use tokio_util::io::ReaderStream;
 
 use crate::Target;
-use crate::lane::{Stop, source_read_failure, target_read_failure, target_write_failure};
+use crate::lane::{
+    Stop, final_stop, source_read_failure, target_read_failure, target_write_failure,
+};
 use crate::options::object_key;
 use crate::report::{Failure, FailureCode};
 use crate::retry::Budget;
@@ -88,9 +90,6 @@ impl StepAttempt<'_> {
         };
         match self.write(on).await? {
             Ok(()) => Ok(()),
-            Err(error @ WriteError::Denied { .. }) => {
-                Err(Trouble::Stop(Stop::Failed(target_write_failure(&error))))
-            }
             Err(WriteError::Exists { .. } | WriteError::Changed { .. }) => self.settle().await,
             Err(error @ WriteError::Unknown { .. }) => {
                 // The object may be there. Equal bytes settle it; nothing there means that the
@@ -101,7 +100,10 @@ impl StepAttempt<'_> {
                     Compared::Different(_) => self.settle().await,
                 }
             }
-            Err(error) => Err(Trouble::Retry(target_write_failure(&error))),
+            Err(error) => match final_stop(&error, Some(self.publication.position)) {
+                Some(stop) => Err(Trouble::Stop(stop)),
+                None => Err(Trouble::Retry(target_write_failure(&error))),
+            },
         }
     }
 

@@ -20,7 +20,9 @@ use table_sync_store::{
 use tokio::sync::{Notify, Semaphore};
 
 use crate::fanout::{self, FellBehind};
-use crate::lane::{Lane, Stop, source_read_failure, target_read_failure, target_write_failure};
+use crate::lane::{
+    Lane, Stop, final_stop, source_read_failure, target_read_failure, target_write_failure,
+};
 use crate::options::object_key;
 use crate::rate::Rate;
 use crate::report::{Failure, FailureCode};
@@ -136,6 +138,13 @@ pub(crate) async fn ensure(
         return Ok(());
     }
     let _permit = context.permits.acquire().await;
+    // What is there already is held against the source's own checksum before it is replaced.
+    let (unproven, parts): (Vec<_>, Vec<_>) = parts
+        .into_iter()
+        .partition(|part| !part.lane.same_store && matches!(part.on, Precondition::Match(_)));
+    for part in unproven {
+        alone(context, file, part.lane, None).await?;
+    }
     let (within, across): (Vec<_>, Vec<_>) =
         parts.into_iter().partition(|part| part.lane.same_store);
     for part in within {
@@ -246,8 +255,8 @@ fn is_present(facts: &Facts, file: &FileRef, source_crc32c: Option<u32>, lane: &
     }
     match (facts.crc32c, source_crc32c) {
         (Some(target), Some(source)) => target == source,
-        (Some(_), None) => true,
-        (None, _) => lane.ours_from_start,
+        // Its store vouches that these are the bytes it was sent, but only we know who sent them.
+        (_, None) | (None, _) => lane.ours_from_start,
     }
 }
 
@@ -295,8 +304,8 @@ async fn alone(
     let mut last = error;
     let mut wait = !matches!(last, None | Some(WriteError::Exists { .. }));
     loop {
-        if let Some(error @ WriteError::Denied { .. }) = &last {
-            lane.halt(Stop::Failed(target_write_failure(error)));
+        if let Some(stop) = last.as_ref().and_then(|error| final_stop(error, None)) {
+            lane.halt(stop);
             return Ok(());
         }
         if wait && !budget.wait().await {

@@ -262,8 +262,17 @@ fn open_azure(options: &Options, settings: &Settings, parts: &mut Parts) -> Resu
         } else {
             MicrosoftAzureBuilder::from_env()
         };
+        let allow_http = AzureConfigKey::Client(ClientConfigKey::AllowHttp);
+        let from_env = base.get_config_value(&allow_http);
+        let endpoint = base.get_config_value(&AzureConfigKey::Endpoint);
         let mut builder =
             base.with_url(&url).with_retry(retry(settings)).with_client_options(client);
+        if let Some(value) = from_env {
+            builder = builder.with_config(allow_http, value);
+        }
+        if endpoint.as_deref().is_some_and(is_loopback_http) {
+            builder = builder.with_allow_http(true);
+        }
         for (key, value) in options.keyed::<AzureConfigKey>()? {
             if key == AzureConfigKey::Endpoint && is_loopback_http(&value) {
                 builder = builder.with_allow_http(true);

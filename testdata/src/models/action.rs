@@ -6,7 +6,7 @@
 //!   stray `x` after each object, and one writer pretty-prints.
 //! - A known action with a field of the wrong type is an error, never a guess.
 //!
-//! Source: Delta protocol, "Actions"; `formats/delta.md` 5.3 and 7.1.
+//! Source: Delta protocol, "Actions"; `docs/delta.md`.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! Reader features that each reader knows.
 //!
-//! Source: `formats/delta.md` section 8, "Reader reach at the replica".
+//! Source: `docs/delta.md` section 8, "Reader reach at the replica".
 
 use super::{OpenError, Opened};
 

@@ -11,7 +11,7 @@
 //!
 //! Measured versions: Spark 3.5.9 with Delta 3.3.2, Trino 476, delta-rs 1.6.6 (kernel).
 //!
-//! Source: `formats/delta.md`, sections 3 to 6; Delta protocol.
+//! Source: `docs/delta.md`; Delta protocol.
 
 use std::collections::BTreeSet;
 

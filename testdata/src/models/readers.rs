@@ -1,7 +1,7 @@
 //! The three readers, each opening the latest snapshot its own way.
 //!
 //! # Source
-//! `formats/delta.md` section 6, whose rows the tests of this crate repeat one by one.
+//! `docs/delta.md` section 6, whose rows the tests of this crate repeat one by one.
 
 use super::features::{self, Reader};
 use super::log::{Log, last_checkpoint};

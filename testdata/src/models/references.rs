@@ -1,6 +1,6 @@
 //! What one log object refers to: the objects that must be there before it is.
 //!
-//! Source: `formats/delta.md` sections 3 and 5.2.
+//! Source: `docs/delta.md`.
 
 use std::collections::BTreeSet;
 

@@ -8,7 +8,7 @@
 //! - The truth is what the source has shown: [`Oracle::learn`] only adds to it.
 //! - A violation never stops the run; [`Oracle::assert_clean`] does, with the story so far.
 //!
-//! Source: `formats/delta.md` sections 1, 3, 6 and 9.2.
+//! Source: `docs/delta.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

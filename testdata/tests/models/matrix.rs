@@ -1,4 +1,4 @@
-//! One hand-made state per row of the readers' matrix (`formats/delta.md` section 6).
+//! One hand-made state per row of the readers' matrix (`docs/delta.md` section 6).
 
 use driftless_testdata::models::{OpenError, Opened, files_present, kernel, open_at, spark, trino};
 

@@ -111,6 +111,39 @@ fn an_idle_pass_costs_two_requests_at_the_source_and_three_at_the_target() {
     }
 }
 
+/// A file of the right name and size, with a checksum of its own, is not the file.
+#[test]
+fn what_lies_at_the_target_is_held_against_the_source() {
+    let world = World::with("history");
+    world.add("doctored/t", "history");
+    for file in crate::data_files(&world.path("doctored/t")) {
+        crate::flip_last_byte(&file);
+    }
+    // Large files are looked for before they are sent, small ones after.
+    let large = vec![7; 3 << 20];
+    for (side, byte) in [("source", 7), ("doctored", 8)] {
+        let mut bytes = large.clone();
+        bytes[1 << 20] = byte;
+        fs::write(world.path(&format!("{side}/t/large.parquet")), bytes).unwrap();
+        let commit = format!(
+            "{{\"add\":{{\"path\":\"large.parquet\",\"partitionValues\":{{}},\"size\":{},\
+             \"modificationTime\":0,\"dataChange\":true}}}}\n",
+            large.len()
+        );
+        let next = world.log(13).strip_prefix(world.path("source")).unwrap().to_owned();
+        fs::write(world.path(side).join(next), commit).unwrap();
+    }
+    let double = start(&world);
+    world.done("sync doctored/t lake:t");
+    for key in double.objects("bucket").into_keys() {
+        if key.contains("_delta_log") || key.contains("replicas") {
+            double.remove("bucket", &key);
+        }
+    }
+    world.done("sync source/t lake:t");
+    world.done("verify source/t lake:t --level bytes");
+}
+
 #[test]
 fn a_bare_url_takes_the_environments_credentials() {
     let world = World::with("history");

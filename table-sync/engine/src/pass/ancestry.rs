@@ -41,8 +41,14 @@ impl Ancestors {
         let fingerprint = run.view.fingerprint;
         match self.source_commit(context, head).await? {
             Some(seen) if Some(seen.sha256) == fingerprint => Ok(()),
-            Some(_) => {
+            Some(seen) => {
                 self.check_remembered(context, run, head).await?;
+                let known = super::arrive::descriptor_of(run);
+                let published = known.filter(|known| known.head == Some(head));
+                let published = published.and_then(|known| known.head_sha256.as_deref());
+                if published == Some(seen.sha256.to_string().as_str()) {
+                    return Err(overwritten(head));
+                }
                 let older = view.commits.iter().rev().map(|commit| commit.position);
                 let older: Vec<_> = older.filter(|at| *at < head).collect();
                 match self.common(context, run, &older).await? {
@@ -156,14 +162,26 @@ fn stranger(head: Position, ours: Position) -> Stop {
     ))
 }
 
+fn overwritten(head: Position) -> Stop {
+    Stop::Blocked(Blocked::at(
+        BlockCode::Diverged,
+        head,
+        format!(
+            "commit {head} holds other bytes at the target than were published there; the source \
+             is unchanged: something else writes at the target; make the replica's folder \
+             read-only for everybody else, then replicate to a new location"
+        ),
+    ))
+}
+
 fn rewritten(head: Position) -> Stop {
     Stop::Blocked(Blocked::at(
         BlockCode::CommitRewritten,
         head,
         format!(
-            "commit {head} has other bytes at the source than when it was published here, while \
-             the commits before it are the same: somebody rewrote it; restore it at the source, \
-             or replicate to a new location"
+            "commit {head} has other bytes at the source than at the target, while the commits \
+             before it are the same: somebody rewrote it, most likely at the source; compare both \
+             objects, restore the one that changed, or replicate to a new location"
         ),
     ))
 }

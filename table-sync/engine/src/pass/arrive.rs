@@ -165,6 +165,7 @@ fn fresh_descriptor(context: &Context, ours_from_start: bool) -> Descriptor {
         source: context.source.url.clone(),
         format: context.source.log.format().to_owned(),
         head: None,
+        head_sha256: None,
         earliest_readable: None,
         ours_from_start,
         store_fit: false,
@@ -295,6 +296,7 @@ pub(super) async fn remember(
     let Some(known) = known else { return Ok(()) };
     let mut wanted = known.clone();
     wanted.head = run.view.head;
+    wanted.head_sha256 = run.view.fingerprint.map(|sha256| sha256.to_string());
     wanted.settled = settled.or(wanted.settled);
     wanted.earliest_readable = known.earliest(run.view.earliest_readable);
     if wanted == known || wanted.head.is_none() {

@@ -266,6 +266,8 @@ async fn publisher(
             return;
         }
         let planned = ready.planned;
+        let (url, position) = (&target.url, planned.position);
+        tracing::info!(target_url = %url, %position, kind = ?planned.kind, "publish done");
         published
             .lock()
             .unwrap_or_else(|lock| lock.into_inner())

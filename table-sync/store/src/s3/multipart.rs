@@ -1,7 +1,8 @@
 //! Large uploads: parts, one after the other from one body, then one conditional completion.
 //!
-//! Nothing is visible before the completion, and the completion is what the condition guards. A
-//! given up upload is aborted, so that its parts do not stay and cost.
+//! Nothing is visible before the completion, and the completion is what the condition guards. An
+//! upload that fails is aborted. One that is cut by the end of the process leaves its parts: a
+//! lifecycle rule of the bucket should remove incomplete uploads after a day.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
