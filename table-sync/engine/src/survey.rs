@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use table_sync_core::{Blocked, FileRef, Lag, Plan, Position, SourceError, SourceView, TableState};
 use tokio::sync::Semaphore;
 
-use crate::lane::{Stop, source_read_failure, target_read_failure};
+use crate::lane::{Stop, target_read_failure};
 use crate::options::object_key;
 use crate::pass::{Surveyed, retry_source, source_stop, survey_target};
 use crate::rate::Rate;
@@ -28,8 +28,10 @@ pub struct Estimate {
     pub source_head: Option<Position>,
     /// Files to copy. A file that several versions add is counted once for each.
     pub copy_files: u64,
-    /// Their bytes.
+    /// Their bytes, as far as the log states them.
     pub copy_bytes: u64,
+    /// Files to copy whose size the log does not state: deletion vectors.
+    pub unsized_files: u64,
     /// Files that are there already.
     pub present_files: u64,
     /// Objects of the log to write.
@@ -77,6 +79,7 @@ pub async fn estimate(
             source_head: None,
             copy_files: 0,
             copy_bytes: 0,
+            unsized_files: 0,
             present_files: 0,
             log_objects: 0,
             failure: None,
@@ -142,53 +145,56 @@ async fn count_needs(
     needs: table_sync_core::FileStream,
     estimate: &mut Estimate,
 ) -> Result<(), Stop> {
+    let mut needs = needs.map_err(|error| source_stop(context, error));
+    if fresh {
+        // Nothing is there: no file needs to be looked for, and a chunk is counted as it comes.
+        while let Some(chunk) = needs.try_next().await? {
+            for file in &chunk {
+                count(estimate, Found::Copy(file.size_bytes));
+            }
+        }
+        return Ok(());
+    }
     let looked = needs
-        .map_err(|error| source_stop(context, error))
         .map_ok(|chunk| stream::iter(chunk.into_iter().map(Ok)))
         .try_flatten()
-        .map(|file| async move { look(context, target, fresh, file?).await })
+        .map(|file| async move { look(target, file?).await })
         .buffer_unordered(LOOK_AHEAD);
     looked
         .try_for_each(|found| {
-            match found {
-                Found::Present => estimate.present_files += 1,
-                Found::Copy(bytes) => {
-                    estimate.copy_files += 1;
-                    estimate.copy_bytes += bytes;
-                }
-            }
+            count(estimate, found);
             futures::future::ready(Ok(()))
         })
         .await
 }
 
-enum Found {
-    Present,
-    Copy(u64),
-}
-
-async fn look(
-    context: &Context,
-    target: &Target,
-    fresh: bool,
-    file: FileRef,
-) -> Result<Found, Stop> {
-    if !fresh {
-        let key = object_key(&target.table, file.path.as_str());
-        let there = target.store.head(&key).await;
-        let there = there.map_err(|error| Stop::Failed(target_read_failure(&error)))?;
-        let size = there.map(|facts| facts.identity.size_bytes);
-        if size.is_some() && (file.size_bytes.is_none() || size == file.size_bytes) {
-            return Ok(Found::Present);
+fn count(estimate: &mut Estimate, found: Found) {
+    match found {
+        Found::Present => estimate.present_files += 1,
+        Found::Copy(bytes) => {
+            estimate.copy_files += 1;
+            estimate.copy_bytes += bytes.unwrap_or(0);
+            estimate.unsized_files += u64::from(bytes.is_none());
         }
     }
-    if let Some(bytes) = file.size_bytes {
-        return Ok(Found::Copy(bytes));
+}
+
+enum Found {
+    Present,
+    /// With its size, where the log states one. The source is not asked for the others: a table
+    /// can have a deletion vector for every file.
+    Copy(Option<u64>),
+}
+
+async fn look(target: &Target, file: FileRef) -> Result<Found, Stop> {
+    let key = object_key(&target.table, file.path.as_str());
+    let there = target.store.head(&key).await;
+    let there = there.map_err(|error| Stop::Failed(target_read_failure(&error)))?;
+    let size = there.map(|facts| facts.identity.size_bytes);
+    if size.is_some() && (file.size_bytes.is_none() || size == file.size_bytes) {
+        return Ok(Found::Present);
     }
-    let key = object_key(&context.source.table, file.path.as_str());
-    let there = context.source.store.head(&key).await;
-    let there = there.map_err(|error| Stop::Failed(source_read_failure(&error)))?;
-    Ok(Found::Copy(there.map_or(0, |facts| facts.identity.size_bytes)))
+    Ok(Found::Copy(file.size_bytes))
 }
 
 /// Tells how far each target is behind.

@@ -120,7 +120,8 @@ pub(crate) async fn ensure(
     lanes: &[Arc<Lane>],
 ) -> Result<(), SourceFault> {
     let (_entered, waited) = in_flight.enter(&file.path).await;
-    let large = waited || file.size_bytes.is_none_or(|bytes| bytes >= ASK_FIRST_BYTES);
+    // Files whose size the log does not state are small: deletion vectors.
+    let large = waited || file.size_bytes.is_some_and(|bytes| bytes >= ASK_FIRST_BYTES);
     let look = async |lane: Arc<Lane>| {
         if !lane.is_active() {
             return None;

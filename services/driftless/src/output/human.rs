@@ -145,6 +145,10 @@ pub(crate) fn plan(
                 estimate.log_objects,
                 estimate.present_files
             );
+            if estimate.unsized_files > 0 {
+                let unsized_files = estimate.unsized_files;
+                let _ = writeln!(text, "  the log states no size for {unsized_files} of them");
+            }
         }
         text.push_str(&trouble(paint, plan.refusal.as_ref(), estimate.failure.as_ref()));
     }

@@ -156,6 +156,7 @@ fn plan() {
                     }
                   ],
                   "target": "file://$WORLD/target/t",
+                  "unsized_files": 0,
                   "versions": 3
                 }
               ]
