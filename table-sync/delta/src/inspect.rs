@@ -6,13 +6,13 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use table_sync_core::{BlockCode, Blocked, SourceError, SourceView};
 
-use crate::action::{Metadata, Protocol};
+use crate::action::{Action, Metadata, Protocol};
 use crate::checkpoint::Checkpoint;
-use crate::describe::checked_commit;
-use crate::feature;
+use crate::describe::{checked_commit, read_commit};
 use crate::listing::{Listing, SetKind};
 use crate::live::{LiveStream, Replay};
 use crate::log::{DeltaLog, LogReader, io_error};
+use crate::{commit, feature};
 
 /// How many keys of a folder are looked at to tell another format.
 const FOREIGN_KEYS_MAX: usize = 100;
@@ -104,6 +104,7 @@ impl DeltaLog {
             Ok(()) => Ok(found),
             Err(SourceError::Blocked(blocked)) => {
                 found.refusal = Some(blocked.into());
+                self.note_leniently(&mut found, &replay).await;
                 Ok(found)
             }
             Err(error @ (SourceError::Missing { .. } | SourceError::Damaged { .. })) => {
@@ -148,17 +149,43 @@ impl DeltaLog {
                 ));
             }
         }
-        if let Some(protocol) = &protocol {
-            found.reader_version = Some(protocol.reader);
-            found.writer_version = Some(protocol.writer);
-            found.features = feature::features(protocol).map(str::to_owned).collect();
-        }
-        if let Some(metadata) = &metadata {
-            found.table_id = Some(metadata.id.clone());
-            found.name.clone_from(&metadata.name);
-            found.partition_columns.clone_from(&metadata.partition_columns);
-        }
+        note(found, protocol.as_ref(), metadata.as_ref());
         Ok((protocol, metadata))
+    }
+
+    /// Notes the newest protocol and metadata of a table that is refused: a person wants to see
+    /// what it is. Whatever does not read is passed over, since the refusal is known already.
+    async fn note_leniently(&self, found: &mut Inspection, replay: &Replay) {
+        let (mut protocol, mut metadata) = (None, None);
+        for version in replay.commits.clone() {
+            let Ok(Some(read)) = read_commit(&self.reader, version).await else { continue };
+            let Ok(source) = read.bytes.open() else { continue };
+            let visited = commit::for_each(source, &mut |action| {
+                match action {
+                    Action::Protocol(newer) => protocol = Some(newer),
+                    Action::Metadata(newer) => metadata = Some(*newer),
+                    _ => {}
+                }
+                Ok::<(), SourceError>(())
+            });
+            if visited.is_err() {
+                break;
+            }
+        }
+        note(found, protocol.as_ref(), metadata.as_ref());
+    }
+}
+
+fn note(found: &mut Inspection, protocol: Option<&Protocol>, metadata: Option<&Metadata>) {
+    if let Some(protocol) = protocol {
+        found.reader_version = Some(protocol.reader);
+        found.writer_version = Some(protocol.writer);
+        found.features = feature::features(protocol).map(str::to_owned).collect();
+    }
+    if let Some(metadata) = metadata {
+        found.table_id = Some(metadata.id.clone());
+        found.name.clone_from(&metadata.name);
+        found.partition_columns.clone_from(&metadata.partition_columns);
     }
 }
 

@@ -85,33 +85,35 @@ fn inspect_of_a_table_that_cannot_be_replicated() {
         "inspect source/t --output json",
         3,
         &expect![[r#"
-        {
-          "blocked": {
-            "code": "unsupported_reader_feature",
-            "message": "version 0 needs reader feature fromTheFuture, which a byte copy cannot be trusted to carry; drop the feature at the source or upgrade this program"
-          },
-          "bytes": 0,
-          "checkpoints": [],
-          "deletion_vectors": 0,
-          "earliest_readable": 0,
-          "files": 0,
-          "format": "delta",
-          "head": 0,
-          "live_digest": null,
-          "name": null,
-          "other_formats": [],
-          "partition_columns": [],
-          "protocol": {
-            "features": [],
-            "reader": null,
-            "writer": null
-          },
-          "replicable": false,
-          "schema": 1,
-          "source": "file://$WORLD/source/t",
-          "table_id": null,
-          "warnings": []
-        }"#]],
+            {
+              "blocked": {
+                "code": "unsupported_reader_feature",
+                "message": "version 0 needs reader feature fromTheFuture, which a byte copy cannot be trusted to carry; drop the feature at the source or upgrade this program"
+              },
+              "bytes": 0,
+              "checkpoints": [],
+              "deletion_vectors": 0,
+              "earliest_readable": 0,
+              "files": 0,
+              "format": "delta",
+              "head": 0,
+              "live_digest": null,
+              "name": null,
+              "other_formats": [],
+              "partition_columns": [],
+              "protocol": {
+                "features": [
+                  "fromTheFuture"
+                ],
+                "reader": 3,
+                "writer": 7
+              },
+              "replicable": false,
+              "schema": 1,
+              "source": "file://$WORLD/source/t",
+              "table_id": "5f0b6f3e-0000-4000-8000-000000000001",
+              "warnings": []
+            }"#]],
     );
 }
 

@@ -51,3 +51,18 @@ async fn refusals_are_part_of_the_answer() {
         assert_eq!(found.refusal.as_ref().map(|refused| refused.code), Some(code), "{found:?}");
     }
 }
+
+#[tokio::test]
+async fn what_a_refused_table_is_stays_visible() {
+    let table = TableBuilder::new(3)
+        .metadata(|m| m.name("orders").partitioned_by(&["day"]))
+        .commit(|c| c.add("a", 1))
+        .unknown_reader_feature("timeWarp")
+        .commit(|c| c.add("b", 1));
+    let found = inspect(&table).await;
+    assert!(!found.is_replicable());
+    assert_eq!(found.reader_version, Some(3));
+    assert!(found.features.iter().any(|feature| feature == "timeWarp"), "{found:?}");
+    assert_eq!(found.name.as_deref(), Some("orders"));
+    assert_eq!(found.partition_columns, ["day"]);
+}
