@@ -171,6 +171,9 @@ impl Look<'_> {
             if !self.published(set.version) || set.objects.iter().all(|(key, _)| here(key)) {
                 continue;
             }
+            if self.is_named_already(set.version) {
+                continue;
+            }
             let Some((key, object)) = set.objects.last().cloned() else { continue };
             let verdict = match self.known(&key, &object) {
                 Some(verdict) => verdict,
@@ -187,6 +190,15 @@ impl Look<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the replica's hint names a checkpoint of this version that is here. Kernel readers
+    /// count the parts of the checkpoint that they prefer by the hint, so a second one of the
+    /// same version could make them fail until the hint was written again.
+    fn is_named_already(&self, version: u64) -> bool {
+        let named = self.replica.pointer.map(|pointer| pointer.position);
+        named == Some(Position::Version(version))
+            && self.target.checkpoints_of(version).next().is_some()
     }
 
     async fn judge_checkpoint(&self, set: &CheckpointSet) -> Result<Verdict, SourceError> {

@@ -146,3 +146,15 @@ async fn lost_hint_of_a_base_is_composed_anew() {
     assert!(body.starts_with(br#"{"version":1,"size":"#), "{body:?}");
     assert_eq!(step.op, Op::Replace { expect: Expect::Absent });
 }
+
+#[tokio::test]
+async fn version_that_the_hint_names_gets_no_second_checkpoint() {
+    let base = table();
+    let first = base.clone().checkpoint_multipart(2, 2).last_checkpoint(2);
+    let mut target = Objects::new();
+    sync(first.objects(), &mut target, Start::Earliest).await;
+    assert!(look(&target).await.pointer.is_some(), "the first checkpoint is named");
+    let both = first.checkpoint_v2_json(2, 1);
+    let (names, _) = late(both.objects(), &target, 2).await;
+    assert!(!names.iter().any(|name| name.contains(".checkpoint.")), "{names:?}");
+}
