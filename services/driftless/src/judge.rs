@@ -8,7 +8,7 @@
 //! - Requests, which may hold secrets, go through standard input; never through arguments.
 //! - A child does not outlive its handle.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
@@ -43,12 +43,20 @@ pub(crate) enum Request<'a> {
 pub(crate) struct TableRequest<'a> {
     url: &'a str,
     options: &'a std::collections::BTreeMap<String, String>,
+    ca_file: Option<&'a Path>,
+    proxy: Option<&'a str>,
     version: Option<u64>,
 }
 
 impl<'a> TableRequest<'a> {
     pub(crate) fn new(place: &'a Place, version: u64) -> Self {
-        Self { url: &place.url, options: &place.options, version: Some(version) }
+        Self {
+            url: &place.url,
+            options: &place.options,
+            ca_file: place.ca_file.as_deref(),
+            proxy: place.proxy.as_deref(),
+            version: Some(version),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! here but the listing that a `*` needs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,10 @@ pub(crate) struct Table {
 pub(crate) struct Place {
     pub(crate) url: String,
     pub(crate) options: BTreeMap<String, String>,
+    /// Certificates trusted beside the system's.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// HTTP proxy.
+    pub(crate) proxy: Option<String>,
 }
 
 /// Text for one table: a source and its targets, as they were given.
@@ -223,7 +228,8 @@ impl Wire {
         if endpoint.is_some_and(|endpoint| is_loopback_http(endpoint)) {
             options.entry("azure_allow_http".to_owned()).or_insert_with(|| "true".to_owned());
         }
-        Ok(Place { url, options })
+        let Settings { ca_file, proxy, .. } = self.settings.clone();
+        Ok(Place { url, options, ca_file, proxy })
     }
 }
 

@@ -19,5 +19,5 @@ mod store;
 pub mod table;
 
 pub use error::{BoxError, RowsError, with_causes};
-pub use store::open_store;
+pub use store::{Network, open_store, open_store_over};
 pub use table::{RowSummary, commit_versions, newest_version, read};

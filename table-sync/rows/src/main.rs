@@ -9,12 +9,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use table_sync_rows::demo::{self, DemoError};
-use table_sync_rows::{RowSummary, RowsError, open_store, read, with_causes};
+use table_sync_rows::{
+    Network, RowSummary, RowsError, open_store, open_store_over, read, with_causes,
+};
 use url::Url;
 
 /// Bytes of a request; one names at most a few hundred tables.
@@ -65,6 +68,10 @@ struct TableRequest {
     url: String,
     #[serde(default)]
     options: BTreeMap<String, String>,
+    /// Certificates to trust beside the system's.
+    ca_file: Option<PathBuf>,
+    /// HTTP proxy. May hold a password.
+    proxy: Option<String>,
     version: Option<u64>,
 }
 
@@ -177,7 +184,9 @@ async fn rows(tables: Vec<TableRequest>) -> Result<u8, Failure> {
 
 async fn judge(table: &TableRequest) -> Result<RowSummary, (u8, Failure)> {
     let url = Url::parse(&table.url).map_err(|error| (FAILED, failure("url", &error)))?;
-    let read = async { read(open_store(&url, &table.options)?, url, table.version).await };
+    let network = Network { ca_file: table.ca_file.clone(), proxy: table.proxy.clone() };
+    let read =
+        async { read(open_store_over(&url, &table.options, network)?, url, table.version).await };
     read.await.map_err(|error| {
         let code = match error {
             RowsError::Unsupported { .. } => UNSUPPORTED,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::{World, s3};
 
 /// The judge, by its variable or beside the binary under test.
-fn judge() -> Option<PathBuf> {
+pub(crate) fn judge() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_BIN_EXE_driftless")).with_file_name("driftless-rows");
     let named = std::env::var_os("DRIFTLESS_ROWS").map(PathBuf::from);
     let found = named.into_iter().chain([beside]).find(|path| path.is_file());
@@ -20,7 +20,7 @@ fn judge() -> Option<PathBuf> {
 
 /// Runs with the judge; gives the code and the document.
 #[track_caller]
-fn run(world: &World, judge: &PathBuf, line: &str) -> (Option<i32>, serde_json::Value) {
+pub(crate) fn run(world: &World, judge: &PathBuf, line: &str) -> (Option<i32>, serde_json::Value) {
     let arguments: Vec<_> = line.split(' ').collect();
     let output = world.command(&arguments).env("DRIFTLESS_ROWS", judge).output().unwrap();
     let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
