@@ -256,8 +256,9 @@ fn is_present(facts: &Facts, file: &FileRef, source_crc32c: Option<u32>, lane: &
     }
     match (facts.crc32c, source_crc32c) {
         (Some(target), Some(source)) => target == source,
-        // Its store vouches that these are the bytes it was sent, but only we know who sent them.
-        (_, None) | (None, _) => lane.ours_from_start,
+        // A store's own checksum says that these are the bytes it was sent; who sent them is
+        // known only where every object is ours.
+        _ => lane.ours_from_start,
     }
 }
 
