@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use table_sync_core::BlockCode;
+use table_sync_core::{BlockCode, with_causes};
 use table_sync_delta::DeltaLog;
 use table_sync_engine::{Source, Target};
 use table_sync_store::{
@@ -17,7 +17,7 @@ use table_sync_store::{
 
 use crate::args::{AbsolutePaths, Globals, Paths, Tables};
 use crate::config::Config;
-use crate::exit::{CommandError, chain};
+use crate::exit::CommandError;
 
 /// A last path segment that is never read or written: it makes a store's root a location.
 const ROOT_STAND_IN: &str = "_";
@@ -207,7 +207,7 @@ impl Wire {
         let mut options = BTreeMap::new();
         for (option, secret) in store.iter().flat_map(|store| &store.options) {
             let value = secret.reveal().map_err(|error| {
-                let message = format!("read the store option {option}: {}", chain(&error));
+                let message = format!("read the store option {option}: {}", with_causes(&error));
                 CommandError::configuration(message, "set it, or change the configuration")
             })?;
             options.insert(option.to_ascii_lowercase(), value);
@@ -350,7 +350,7 @@ fn open_log(
     };
     DeltaLog::new(store.object_store(), location.table(), options).map_err(|error| {
         CommandError::arguments(
-            format!("open {}: {}", location.url(), chain(&error)),
+            format!("open {}: {}", location.url(), with_causes(&error)),
             "name the folder that holds the table's _delta_log",
         )
     })
@@ -401,11 +401,14 @@ fn is_credential(name: &str) -> bool {
 
 fn location_error(error: LocationError) -> CommandError {
     let hint = "a table is a URL, a path, or NAME:path with [stores.NAME] in the configuration";
-    CommandError::arguments(chain(&error), hint)
+    CommandError::arguments(with_causes(&error), hint)
 }
 
 fn open_error(error: OpenError) -> CommandError {
-    CommandError::configuration(chain(&error), "check the store's options and the environment")
+    CommandError::configuration(
+        with_causes(&error),
+        "check the store's options and the environment",
+    )
 }
 
 fn expand_error(error: ExpandError) -> CommandError {
@@ -413,7 +416,7 @@ fn expand_error(error: ExpandError) -> CommandError {
         ExpandError::Open(error) => open_error(error),
         error => CommandError::failed(
             "source_unavailable",
-            chain(&error),
+            with_causes(&error),
             "check that the source store is reachable, then run again",
         ),
     }

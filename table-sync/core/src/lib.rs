@@ -10,6 +10,7 @@
 //! - No type of `arrow`, `object_store`, `deltalake` or `tokio` appears here.
 
 mod blocked;
+mod cause;
 mod digest;
 mod disposition;
 mod file;
@@ -24,6 +25,7 @@ mod replica;
 mod source;
 
 pub use blocked::{BlockCode, Blocked};
+pub use cause::with_causes;
 pub use digest::{ChainHash, SetDigest, Sha256Digest};
 pub use disposition::Disposition;
 pub use file::{FileRef, ObjectIdentity, Role};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use table_sync_core::{Blocked, Position, TableState};
+use table_sync_core::{Blocked, Position, TableState, with_causes};
 
 /// One pass over one table.
 #[derive(Debug, Clone)]
@@ -136,7 +136,7 @@ impl FailureCode {
 
 impl Failure {
     pub(crate) fn new(code: FailureCode, error: &dyn std::error::Error) -> Self {
-        Self { code, message: chain(error), hint: code.hint() }
+        Self { code, message: with_causes(error), hint: code.hint() }
     }
 }
 
@@ -144,20 +144,4 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // Libraries that repeat their cause in their own text are not repeated here.
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }

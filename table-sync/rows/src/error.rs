@@ -72,7 +72,7 @@ impl RowsError {
 
     /// The message and those of all causes, for people who see nothing but one line.
     pub fn with_causes(&self) -> String {
-        with_causes(self)
+        table_sync_core::with_causes(self)
     }
 
     /// Sorts an error from opening a snapshot.
@@ -107,22 +107,6 @@ impl RowsError {
     pub(crate) fn from_type(error: UnknownType) -> Self {
         Self::Unsupported { feature: format!("type {}", error.data_type) }
     }
-}
-
-/// The messages of `error` and its causes, joined by colons, without those that the text before
-/// them holds already: the libraries repeat their causes.
-pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut link = error.source();
-    while let Some(cause) = link {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        link = cause.source();
-    }
-    text
 }
 
 /// How the kernel and the parquet reader introduce a store's error that they pass on as text.

@@ -18,6 +18,6 @@ pub mod hash;
 mod store;
 pub mod table;
 
-pub use error::{BoxError, RowsError, with_causes};
+pub use error::{BoxError, RowsError};
 pub use store::{Network, open_store, open_store_over};
 pub use table::{RowSummary, commit_versions, newest_version, read};

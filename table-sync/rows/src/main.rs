@@ -14,10 +14,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use table_sync_core::with_causes;
 use table_sync_rows::demo::{self, DemoError};
-use table_sync_rows::{
-    Network, RowSummary, RowsError, open_store, open_store_over, read, with_causes,
-};
+use table_sync_rows::{Network, RowSummary, RowsError, open_store, open_store_over, read};
 use url::Url;
 
 /// Bytes of a request; one names at most a few hundred tables.

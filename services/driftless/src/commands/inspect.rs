@@ -1,9 +1,9 @@
 //! `driftless inspect`: what a table is.
 
-use table_sync_core::{BlockCode, SourceError, SourceLog as _};
+use table_sync_core::{BlockCode, SourceError, SourceLog as _, with_causes};
 
 use crate::args::Inspect;
-use crate::exit::{CommandError, Exit, chain};
+use crate::exit::{CommandError, Exit};
 use crate::output::human;
 use crate::output::json::{Document, InspectView};
 use crate::run::{Ended, Setting};
@@ -32,12 +32,12 @@ pub(super) fn source_error(url: &str, error: SourceError) -> CommandError {
         SourceError::Blocked(blocked) => CommandError::blocked(blocked.code, blocked.message),
         SourceError::Missing { .. } | SourceError::Changed { .. } => CommandError::failed(
             "source_changed",
-            format!("read {url}: {}", chain(&error)),
+            format!("read {url}: {}", with_causes(&error)),
             "run again; the source is observed anew",
         ),
         error => CommandError::failed(
             "source_unavailable",
-            format!("read {url}: {}", chain(&error)),
+            format!("read {url}: {}", with_causes(&error)),
             "check that the source store is reachable, then run again",
         ),
     }
