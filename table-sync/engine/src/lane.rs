@@ -2,9 +2,12 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use table_sync_core::{BlockCode, Blocked, Position};
 use table_sync_store::{ReadError, WriteError};
+
+use tokio::sync::Notify;
 
 use crate::report::{Failure, FailureCode};
 use crate::{Source, Target};
@@ -31,6 +34,11 @@ pub(crate) struct Lane {
     /// Files are often there already: ask before sending bytes.
     ask_first: AtomicBool,
     stop: OnceLock<Stop>,
+    halted: Notify,
+    /// How long other targets waited for this one, over all files, in microseconds.
+    held_us: AtomicU64,
+    /// How long the quickest target took for the same files, in microseconds.
+    quickest_us: AtomicU64,
     pub(crate) copied_files: AtomicU64,
     pub(crate) copied_bytes: AtomicU64,
     pub(crate) skipped_files: AtomicU64,
@@ -45,6 +53,9 @@ impl Lane {
             same_store,
             ask_first: AtomicBool::new(false),
             stop: OnceLock::new(),
+            halted: Notify::new(),
+            held_us: AtomicU64::new(0),
+            quickest_us: AtomicU64::new(0),
             copied_files: AtomicU64::new(0),
             copied_bytes: AtomicU64::new(0),
             skipped_files: AtomicU64::new(0),
@@ -58,10 +69,39 @@ impl Lane {
     /// Stops the lane; the first reason stays.
     pub(crate) fn halt(&self, stop: Stop) {
         let _ = self.stop.set(stop);
+        // One publisher waits; a permit is kept for it if it does not wait yet.
+        self.halted.notify_one();
+    }
+
+    /// Waits until the lane is stopped. For one waiter.
+    pub(crate) async fn halted(&self) {
+        while self.is_active() {
+            self.halted.notified().await;
+        }
     }
 
     pub(crate) fn stopped(&self) -> Option<&Stop> {
         self.stop.get()
+    }
+
+    /// Notes that others waited for this lane.
+    pub(crate) fn held_others(&self, time: Duration) {
+        self.held_us.fetch_add(microseconds(time), Ordering::Relaxed);
+    }
+
+    /// How long others waited for this lane so far.
+    pub(crate) fn held(&self) -> Duration {
+        Duration::from_micros(self.held_us.load(Ordering::Relaxed))
+    }
+
+    /// Notes how long the quickest target took for a file that this lane took too.
+    pub(crate) fn quickest_took(&self, time: Duration) {
+        self.quickest_us.fetch_add(microseconds(time), Ordering::Relaxed);
+    }
+
+    /// How long the quickest target took so far.
+    pub(crate) fn quickest(&self) -> Duration {
+        Duration::from_micros(self.quickest_us.load(Ordering::Relaxed))
     }
 
     pub(crate) fn asks_first(&self) -> bool {
@@ -80,6 +120,10 @@ impl Lane {
     pub(crate) fn skipped(&self) {
         self.skipped_files.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A failure at the target, from a read.

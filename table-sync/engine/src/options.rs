@@ -46,7 +46,7 @@ pub struct Options {
     pub start: Start,
     /// Nothing above this position is published.
     pub until: Option<Position>,
-    /// Files in flight at once, over all targets.
+    /// Files in flight at once, for the targets that keep pace with each other.
     pub transfers: NonZeroUsize,
     /// Bytes a second read from the source; `None` = no limit.
     pub bandwidth_limit: Option<NonZeroU64>,

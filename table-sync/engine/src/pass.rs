@@ -13,7 +13,7 @@ use table_sync_core::{
     BlockCode, Blocked, Plan, PlanInput, Planned, PlannedKind, Position, ReplicaView, SourceError,
     SourceView, TableState, lint, plan,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::lane::{Lane, Stop};
@@ -60,7 +60,6 @@ pub async fn pass(
         options: options.clone(),
         progress,
         rate: Arc::new(Rate::new(options.bandwidth_limit)),
-        permits: Semaphore::new(options.transfers.get()),
     });
     let runs: Vec<Run> = targets.iter().enumerate().map(|(at, t)| Run::new(at, t)).collect();
     let (slow, mut slower) = mpsc::unbounded_channel();
@@ -297,19 +296,32 @@ async fn round(
         }
     });
     join_all(prepared).await;
-    let lanes: Vec<Option<Arc<Lane>>> = runs.iter().map(|run| lane_of(context, run)).collect();
+    let lanes: Vec<Option<(usize, Arc<Lane>)>> =
+        runs.iter().map(|run| Some((run.index, lane_of(context, run)?))).collect();
     let schedule = merge(runs, &lanes);
     if schedule.is_empty() {
         return None;
     }
-    let outcome = execute::execute(context, view, schedule, learned.ancestors.seen()).await;
-    for (run, lane) in runs.iter_mut().zip(&lanes) {
-        let Some(lane) = lane else { continue };
-        let (files, bytes, skipped) = crate::transfer::counts(lane);
-        run.report.copied_files += files;
-        run.report.copied_bytes += bytes;
-        run.report.skipped_files += skipped;
-        note_published(run, outcome.published.get(&run.index).map_or(&[], Vec::as_slice));
+    let (left, mut leaving) = mpsc::unbounded_channel();
+    let seen = learned.ancestors.seen();
+    let executing = execute::execute(context, view, schedule, seen, left);
+    let parting = async {
+        while let Some((index, published)) = leaving.recv().await {
+            let leaves: Vec<bool> = runs.iter().map(|run| run.index == index).collect();
+            let run = runs.iter_mut().find(|run| run.index == index);
+            let lane = lanes.iter().flatten().find(|(at, _)| *at == index);
+            if let (Some(run), Some((_, lane))) = (run, lane) {
+                account(run, lane, &published);
+            }
+            part(runs, &leaves, slow);
+        }
+    };
+    let (outcome, ()) = futures::join!(executing, parting);
+    for run in runs.iter_mut() {
+        let lane = lanes.iter().flatten().find(|(index, _)| *index == run.index);
+        let Some((_, lane)) = lane else { continue };
+        let published = outcome.published.get(&run.index).map_or(&[][..], Vec::as_slice);
+        account(run, lane, published);
         for warning in &outcome.warnings {
             run.warn(context, warning.clone());
         }
@@ -317,16 +329,16 @@ async fn round(
             run.stop(stop.clone());
         }
     }
-    let behind: Vec<bool> = runs
-        .iter()
-        .zip(&lanes)
-        .map(|(run, lane)| {
-            let stopped = lane.as_ref().and_then(|lane| lane.stopped());
-            !run.finished && matches!(stopped, Some(Stop::Behind))
-        })
-        .collect();
-    part(runs, &behind, slow);
     outcome.halt
+}
+
+/// Adds what was done at a lane to its run's report.
+fn account(run: &mut Run, lane: &Lane, published: &[Planned]) {
+    let (files, bytes, skipped) = crate::transfer::counts(lane);
+    run.report.copied_files += files;
+    run.report.copied_bytes += bytes;
+    run.report.skipped_files += skipped;
+    note_published(run, published);
 }
 
 fn lane_of(context: &Context, run: &Run) -> Option<Arc<Lane>> {
@@ -339,10 +351,10 @@ fn lane_of(context: &Context, run: &Run) -> Option<Arc<Lane>> {
 
 /// Merges the targets' plans into one schedule, ascending by position, so that a file which
 /// several targets need is read once.
-fn merge(runs: &[Run], lanes: &[Option<Arc<Lane>>]) -> Vec<Scheduled> {
+fn merge(runs: &[Run], lanes: &[Option<(usize, Arc<Lane>)>]) -> Vec<Scheduled> {
     let mut merged: BTreeMap<(Position, u8), Scheduled> = BTreeMap::new();
     for (run, lane) in runs.iter().zip(lanes) {
-        let Some(lane) = lane else { continue };
+        let Some((_, lane)) = lane else { continue };
         for planned in run.plan.publications.iter().take(ROUND_PUBLICATIONS) {
             let rank = u8::from(planned.kind == PlannedKind::Append);
             let entry = merged.entry((planned.position, rank));

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use table_sync_core::{Blocked, FileRef, Lag, Plan, Position, SourceError, SourceView, TableState};
-use tokio::sync::Semaphore;
 
 use crate::lane::{Stop, target_read_failure};
 use crate::options::object_key;
@@ -101,7 +100,6 @@ fn context(source: &Source, options: &Options, progress: Arc<dyn Progress>) -> C
         options: options.clone(),
         progress,
         rate: Arc::new(Rate::new(None)),
-        permits: Semaphore::new(options.transfers.get()),
     }
 }
 

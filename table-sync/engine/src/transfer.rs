@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use futures::stream::{BoxStream, StreamExt as _};
+use futures::stream::{BoxStream, FuturesUnordered, StreamExt as _};
 use table_sync_core::{BoxError, FileRef, RelPath};
 use table_sync_store::{
     Facts, Precondition, ReadError, Reading, StoreKind, Uploaded, WriteError, verify_crc32c,
 };
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::fanout::{self, FellBehind};
 use crate::lane::{
@@ -42,18 +43,25 @@ pub(crate) struct Context {
     pub(crate) options: Options,
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) rate: Arc<Rate>,
-    pub(crate) permits: Semaphore,
 }
 
 /// Files being brought to the targets of one schedule. Two of its positions may need the same
 /// file: the second waits and then finds it there, so that its bytes are read once.
-#[derive(Default)]
+///
+/// Targets that go on alone have a schedule, and a share of transfers, of their own: else a slow one
+/// would still take the places of the others.
 pub(crate) struct InFlight {
+    permits: Semaphore,
     paths: Mutex<HashSet<RelPath>>,
     left: Notify,
 }
 
 impl InFlight {
+    pub(crate) fn new(options: &Options) -> Self {
+        let permits = Semaphore::new(options.transfers.get());
+        Self { permits, paths: Mutex::default(), left: Notify::new() }
+    }
+
     /// Waits until nobody else works on the path. `true` when somebody did.
     async fn enter(&self, path: &RelPath) -> (Entered<'_>, bool) {
         let mut waited = false;
@@ -122,6 +130,7 @@ pub(crate) async fn ensure(
     let (_entered, waited) = in_flight.enter(&file.path).await;
     // Files whose size the log does not state are small: deletion vectors.
     let large = waited || file.size_bytes.is_some_and(|bytes| bytes >= ASK_FIRST_BYTES);
+    let shared = lanes.iter().filter(|lane| lane.is_active()).count() > 1;
     let look = async |lane: Arc<Lane>| {
         if !lane.is_active() {
             return None;
@@ -129,7 +138,8 @@ pub(crate) async fn ensure(
         if !large && !lane.asks_first() {
             return Some(Part { lane, on: Precondition::Absent });
         }
-        missing_part(context, file, lane, None).await
+        let look = missing_part(context, file, Arc::clone(&lane), None);
+        patiently(context, &lane, shared, look).await.flatten()
     };
     let parts: Vec<Part> = match lanes {
         [lane] => look(Arc::clone(lane)).await.into_iter().collect(),
@@ -138,26 +148,47 @@ pub(crate) async fn ensure(
     if parts.is_empty() {
         return Ok(());
     }
-    let _permit = context.permits.acquire().await;
+    let _permit = in_flight.permits.acquire().await;
     // What is there already is held against the source's own checksum before it is replaced.
     let (unproven, parts): (Vec<_>, Vec<_>) = parts
         .into_iter()
         .partition(|part| !part.lane.same_store && matches!(part.on, Precondition::Match(_)));
     for part in unproven {
-        alone(context, file, part.lane, None).await?;
+        let bring = alone(context, file, Arc::clone(&part.lane), None);
+        patiently(context, &part.lane, shared, bring).await.transpose()?;
     }
     let (within, across): (Vec<_>, Vec<_>) =
         parts.into_iter().partition(|part| part.lane.same_store);
     for part in within {
-        same_store(context, file, part.lane).await?;
+        let bring = same_store(context, file, Arc::clone(&part.lane));
+        patiently(context, &part.lane, shared, bring).await.transpose()?;
     }
     if across.is_empty() {
         return Ok(());
     }
     for (lane, error) in together(context, file, across).await? {
-        alone(context, file, lane, error).await?;
+        let bring = alone(context, file, Arc::clone(&lane), error);
+        patiently(context, &lane, shared, bring).await.transpose()?;
     }
     Ok(())
+}
+
+/// Work for one lane while others wait for the same file: it gets a bounded time, and then goes
+/// on alone, where its retries hold up nobody.
+async fn patiently<T>(
+    context: &Context,
+    lane: &Lane,
+    shared: bool,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    if !shared {
+        return Some(work.await);
+    }
+    let done = timeout(context.options.fan_out_patience, work).await.ok();
+    if done.is_none() {
+        lane.halt(Stop::Behind);
+    }
+    done
 }
 
 /// Lets the store copy by itself: no byte passes through here.
@@ -283,7 +314,15 @@ async fn together(
     let lanes: Vec<_> = parts.iter().map(|part| Arc::clone(&part.lane)).collect();
     let attempts = send(context, file, reading, parts).await;
     let mut again = Vec::new();
+    let least = lanes.iter().map(|lane| lane.held()).min().unwrap_or_default();
     for (lane, attempt) in lanes.into_iter().zip(attempts) {
+        // Equally fast targets keep each other waiting in turn, a slow one only the others. Slow
+        // is what takes more than twice as long as the quickest.
+        let held = lane.held().saturating_sub(least);
+        if held > context.options.fan_out_patience && held > lane.quickest() {
+            lane.halt(Stop::Behind);
+            continue;
+        }
         match attempt {
             Attempt::Done => {}
             Attempt::Behind => lane.halt(Stop::Behind),
@@ -413,11 +452,42 @@ async fn send(
             let options = &context.options;
             let (trail, patience) = (options.fan_out_bytes, options.fan_out_patience);
             let (drive, bodies) = fanout::split(body, parts.len(), trail, patience);
-            let puts = parts.into_iter().zip(bodies);
-            let puts =
-                puts.map(|(part, body)| put(context, file, part, object_bytes, crc32c, body));
-            let ((), attempts) = futures::join!(drive, join_all(puts));
+            let lanes: Vec<_> = parts.iter().map(|part| Arc::clone(&part.lane)).collect();
+            let puts = parts.into_iter().zip(bodies).enumerate().map(async |(at, (part, body))| {
+                (at, put(context, file, part, object_bytes, crc32c, body).await)
+            });
+            let ((), attempts) = futures::join!(drive, gather(&lanes, puts, patience));
             attempts
+        }
+    }
+}
+
+/// Waits for all uploads of one body; once one is done, no longer than `patience` for the others.
+async fn gather(
+    lanes: &[Arc<Lane>],
+    puts: impl Iterator<Item = impl Future<Output = (usize, Attempt)>>,
+    patience: Duration,
+) -> Vec<Attempt> {
+    let start = Instant::now();
+    let mut pending: FuturesUnordered<_> = puts.collect();
+    let mut attempts: Vec<Attempt> = lanes.iter().map(|_| Attempt::Behind).collect();
+    let mut first: Option<Instant> = None;
+    loop {
+        let next = match first {
+            None => pending.next().await,
+            Some(at) => timeout_at(at + patience, pending.next()).await.ok().flatten(),
+        };
+        let Some((at, attempt)) = next else { return attempts };
+        let done = matches!(attempt, Attempt::Done);
+        if let (Some(lane), Some(first), true) = (lanes.get(at), first, done) {
+            lane.held_others(first.elapsed());
+        }
+        if done && first.is_none() {
+            first = Some(Instant::now());
+            lanes.iter().for_each(|lane| lane.quickest_took(start.elapsed()));
+        }
+        if let Some(slot) = attempts.get_mut(at) {
+            *slot = attempt;
         }
     }
 }

@@ -56,12 +56,17 @@ struct Ready {
 
 type Published = Arc<Mutex<BTreeMap<usize, Vec<Planned>>>>;
 
+/// Takes the index of a run whose lane fell behind, and what was published there.
+pub(super) type Left = mpsc::UnboundedSender<(usize, Vec<Planned>)>;
+
 /// Carries out a schedule. Positions are published at each target in the order of the schedule.
+/// A lane that falls behind leaves at once, by way of `left`.
 pub(super) async fn execute(
     context: &Arc<Context>,
     view: &SourceView,
     schedule: Vec<Scheduled>,
     seen: HashMap<Position, SeenCommit>,
+    left: Left,
 ) -> Outcome {
     let published: Published = Arc::default();
     let mut publishers = BTreeMap::new();
@@ -69,19 +74,23 @@ pub(super) async fn execute(
     for (index, lane) in schedule.iter().flat_map(|scheduled| &scheduled.lanes) {
         senders.entry(*index).or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(context.options.window.get());
-            let task = publisher(
-                Arc::clone(context),
-                *index,
-                Arc::clone(lane),
-                receiver,
-                Arc::clone(&published),
-            );
-            publishers.insert(*index, AbortOnDropHandle::new(tokio::spawn(task)));
+            let (context, lane, left) = (Arc::clone(context), Arc::clone(lane), left.clone());
+            let (index, published) = (*index, Arc::clone(&published));
+            let task = async move {
+                publisher(context, index, &lane, receiver, &published).await;
+                if matches!(lane.stopped(), Some(Stop::Behind)) {
+                    let mut published = published.lock().unwrap_or_else(|lock| lock.into_inner());
+                    // The round that executes this holds the other end.
+                    let _ = left.send((index, published.remove(&index).unwrap_or_default()));
+                }
+            };
+            publishers.insert(index, AbortOnDropHandle::new(tokio::spawn(task)));
             sender
         });
     }
     let mut outcome = feed(context, view, schedule, seen, &senders).await;
     // No more positions: the publishers finish what they were given.
+    drop(left);
     drop(senders);
     join_all(publishers.into_values()).await;
     let published = std::mem::take(&mut *published.lock().unwrap_or_else(|lock| lock.into_inner()));
@@ -98,7 +107,7 @@ async fn feed(
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let window = context.options.window.get();
-    let in_flight = Arc::new(InFlight::default());
+    let in_flight = Arc::new(InFlight::new(&context.options));
     let mut ready = stream::iter(schedule)
         .map(|scheduled| prepare(context, view, &in_flight, scheduled))
         .buffered(window)
@@ -251,14 +260,17 @@ fn describe_halt(context: &Context, planned: Planned, error: SourceError) -> Hal
 async fn publisher(
     context: Arc<Context>,
     index: usize,
-    lane: Arc<Lane>,
+    lane: &Lane,
     mut queue: mpsc::Receiver<Arc<Ready>>,
-    published: Published,
+    published: &Published,
 ) {
-    while let Some(ready) = queue.recv().await {
-        if !lane.is_active() {
-            return;
-        }
+    loop {
+        let ready = tokio::select! {
+            biased;
+            () = lane.halted() => return,
+            ready = queue.recv() => ready,
+        };
+        let Some(ready) = ready else { return };
         let target = &lane.target;
         let publication = &ready.description.publication;
         if let Err(stop) = publish::carry_out(&context, target, publication).await {

@@ -189,6 +189,67 @@ async fn a_slow_target_goes_on_alone() {
     assert!(quick * 4 < all, "the quick target took {quick:?} of {all:?}");
 }
 
+/// Small files never fill a buffer between the targets: a slow one is told by the time that the
+/// others wait for it, leaves in the middle of a position, and works on its own at once.
+#[tokio::test(start_paused = true)]
+async fn a_slow_target_leaves_in_the_middle_of_a_position() {
+    let rig = Rig::new();
+    let table = TableBuilder::new(14).commit(|commit| {
+        (0..640).fold(commit, |commit, at| commit.add(&format!("small-{at}"), 50))
+    });
+    rig.feed(table.objects()).await;
+    let throttled = |wait_ms| {
+        let wait_put_per_call = Duration::from_millis(wait_ms);
+        let config = ThrottleConfig { wait_put_per_call, ..Default::default() };
+        Arc::new(ThrottledStore::new(probed(), config)) as Arc<dyn ObjectStore>
+    };
+    let targets = [
+        target_over(throttled(100), "memory:///quick"),
+        target_over(throttled(1_500), "memory:///slow"),
+    ];
+    let start = tokio::time::Instant::now();
+    let quick_done = Arc::new(std::sync::Mutex::new(None));
+    let seen = Arc::clone(&quick_done);
+    let watch = Watch(move |target: &str, _| {
+        if target.contains("quick") {
+            *seen.lock().unwrap() = Some(start.elapsed());
+        }
+    });
+    let report = pass(&rig.source, &targets, &rig.options, Arc::new(watch)).await;
+    for target in &report.targets {
+        assert_eq!(target.head, Some(version(0)), "{target:?}");
+    }
+    // 640 files by 16 at a time: 4 s at 100 ms each, 60 s at 1.5 s each.
+    let quick = quick_done.lock().unwrap().expect("the quick target was published");
+    assert!(quick < Duration::from_secs(12), "the quick target took {quick:?}");
+    let slow = start.elapsed();
+    assert!(slow < Duration::from_secs(70), "the slow target waited before it began: {slow:?}");
+}
+
+/// Two equal targets read each byte once to the end, however many files there are.
+#[tokio::test(start_paused = true)]
+async fn equal_targets_stay_together() {
+    let rig = Rig::new();
+    let table = TableBuilder::new(15).commit(|commit| {
+        (0..400).fold(commit, |commit, at| commit.add(&format!("small-{at}"), 50))
+    });
+    rig.feed(table.objects()).await;
+    let throttled = |wait_ms| {
+        let wait_put_per_call = Duration::from_millis(wait_ms);
+        let config = ThrottleConfig { wait_put_per_call, ..Default::default() };
+        Arc::new(ThrottledStore::new(probed(), config)) as Arc<dyn ObjectStore>
+    };
+    let targets = [
+        target_over(throttled(300), "memory:///left"),
+        target_over(throttled(330), "memory:///right"),
+    ];
+    let before = rig.source_faults.count(Op::Get);
+    let report = pass(&rig.source, &targets, &rig.options, Arc::new(Quiet)).await;
+    assert!(report.targets.iter().all(|target| target.head == Some(version(0))), "{report:?}");
+    let reads = rig.source_faults.count(Op::Get) - before;
+    assert!(reads <= 400 + 5, "{reads} reads for 400 files");
+}
+
 /// Tells a test what was published where.
 struct Watch<F>(F);
 

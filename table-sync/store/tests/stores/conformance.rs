@@ -133,12 +133,16 @@ async fn upload(store: &Store, limits: Limits) {
         assert!(is_pattern(reading, 0, size_bytes).await, "{name}");
         let body = pattern(size_bytes);
         let error = store.upload(&key, size_bytes, body, Precondition::Absent).await.unwrap_err();
-        assert!(matches!(error, WriteError::Exists { .. }), "{name} {error:?}");
+        let exists = matches!(error, WriteError::Exists { .. });
+        assert!(exists || is_lost_refusal(&error, size_bytes), "{name} {error:?}");
         let stale = ObjectIdentity { e_tag: Some("\"0f0f\"".to_owned()), ..done.identity.clone() };
         let body = pattern(size_bytes);
         let error =
             store.upload(&key, size_bytes, body, Precondition::Match(stale)).await.unwrap_err();
-        assert!(matches!(error, WriteError::Changed { .. }), "{name} {error:?}");
+        let changed = matches!(error, WriteError::Changed { .. });
+        assert!(changed || is_lost_refusal(&error, size_bytes), "{name} {error:?}");
+        let after = store.head(&key).await.unwrap().unwrap();
+        assert_eq!(after.identity.e_tag, done.identity.e_tag, "{name} was overwritten");
         let on = Precondition::Match(done.identity);
         store.upload(&key, size_bytes, pattern(size_bytes), on).await.unwrap();
         store.upload(&key, size_bytes, pattern(size_bytes), Precondition::Any).await.unwrap();
@@ -296,14 +300,23 @@ async fn race(store: &Store) {
     }
 }
 
+/// A server may refuse before it took a large body and close the connection; its answer is lost
+/// when the last bytes were on their way already. The caller then reads back, as it must.
+fn is_lost_refusal(error: &WriteError, size_bytes: u64) -> bool {
+    size_bytes > 1_000_000 && matches!(error, WriteError::Unknown { .. })
+}
+
 async fn spooled(store: &Store) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), vec![7; 2_500_000]).unwrap();
     store.create_file("spooled/a", file.path(), 2_500_000).await.unwrap();
     let reading = store.read("spooled/a", None, None).await.unwrap();
     assert_eq!(whole(reading).await.unwrap(), vec![7; 2_500_000]);
+    let first = store.head("spooled/a").await.unwrap().unwrap().identity;
     let error = store.create_file("spooled/a", file.path(), 2_500_000).await.unwrap_err();
-    assert!(matches!(error, WriteError::Exists { .. }), "{error:?}");
+    let exists = matches!(error, WriteError::Exists { .. });
+    assert!(exists || is_lost_refusal(&error, 2_500_000), "{error:?}");
+    assert_eq!(store.head("spooled/a").await.unwrap().unwrap().identity, first);
     let error = store.create_file("spooled/b", file.path(), 2_500_001).await.unwrap_err();
     assert!(matches!(error, WriteError::Body { .. }), "{error:?}");
     assert_eq!(store.head("spooled/b").await.unwrap(), None);
