@@ -13,6 +13,16 @@ pub enum Event<'a> {
         /// How many positions this pass will publish there.
         positions: usize,
     },
+    /// Some of the files that a position needs at a target, as far as the log states their
+    /// sizes. Comes in parts, ahead of the copying, and only when [`Progress::wants_totals`].
+    Needed {
+        /// The target's URL.
+        target: &'a str,
+        /// How many.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// Bytes arrived from the source.
     Read {
         /// How many.
@@ -49,6 +59,12 @@ pub enum Event<'a> {
 pub trait Progress: Send + Sync {
     /// One event.
     fn event(&self, event: Event<'_>);
+
+    /// Whether to count what a position needs while it is copied, which reads its log object
+    /// once more.
+    fn wants_totals(&self) -> bool {
+        false
+    }
 }
 
 /// Takes no notice.

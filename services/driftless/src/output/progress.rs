@@ -107,6 +107,9 @@ struct Counts {
     files: AtomicU64,
     bytes: AtomicU64,
     skipped: AtomicU64,
+    /// Bytes of files that are at the target, copied or not, and of those that are needed.
+    there_bytes: AtomicU64,
+    needed_bytes: AtomicU64,
     published: AtomicU64,
     planned: AtomicU64,
 }
@@ -118,6 +121,8 @@ impl Counts {
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
+            there_bytes: AtomicU64::new(0),
+            needed_bytes: AtomicU64::new(0),
             published: AtomicU64::new(0),
             planned: AtomicU64::new(0),
         }
@@ -134,9 +139,19 @@ impl Counts {
             return;
         }
         *self.started.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        for count in [&self.files, &self.bytes, &self.skipped, &self.published, &self.planned] {
+        let counts = [&self.files, &self.bytes, &self.skipped, &self.published, &self.planned];
+        for count in counts.into_iter().chain([&self.there_bytes, &self.needed_bytes]) {
             count.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// `, 12 s left`, by versions or by bytes, whichever says longer.
+    fn left(&self, done: u64, planned: u64) -> String {
+        let there = self.there_bytes.load(Ordering::Relaxed);
+        let needed = self.needed_bytes.load(Ordering::Relaxed);
+        let elapsed = self.elapsed();
+        let left = time_left(done, planned, elapsed).max(time_left(there, needed, elapsed));
+        left.map_or_else(String::new, |left| format!(", {} left", show_duration(left)))
     }
 
     /// `1.2 GiB in 40 files, 85 MiB/s`.
@@ -213,10 +228,15 @@ impl Shown {
             counts.files.fetch_add(1, Ordering::Relaxed);
             counts.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
+        counts.there_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.say(&lane, || {
             let read = self.read_bytes.load(Ordering::Relaxed);
             let rate = show_bytes(per_second(read, self.started.elapsed()));
-            format!("copied {}; source read at {rate}/s", counts.copied())
+            // Nothing is read where a store or a file system copies by itself.
+            let read = if read == 0 { String::new() } else { format!("; source read at {rate}/s") };
+            let done = counts.published.load(Ordering::Relaxed);
+            let left = counts.left(done, counts.planned.load(Ordering::Relaxed));
+            format!("copied {}{left}{read}", counts.copied())
         });
     }
 
@@ -229,27 +249,29 @@ impl Shown {
         let jump = if kind == PlannedKind::Jump { " from its checkpoint" } else { "" };
         self.say(&lane, || {
             let copied = lane.counts.copied();
-            let eta = eta(done, planned, lane.counts.elapsed());
+            let eta = lane.counts.left(done, planned);
             format!("published version {position}{jump} ({done} of {planned}{eta}); {copied}")
         });
     }
 }
 
-/// `, 12 s left`, from the versions that are done; nothing when none is left.
-fn eta(done: u64, planned: u64, elapsed: Duration) -> String {
+/// The time that is left at the speed so far; nothing when nothing is left, or known.
+fn time_left(done: u64, planned: u64, elapsed: Duration) -> Option<Duration> {
     let left = planned.saturating_sub(done);
     if left == 0 || done == 0 {
-        return String::new();
+        return None;
     }
     let ms = elapsed.as_millis() * u128::from(left) / u128::from(done);
-    let left = Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX));
-    format!(", {} left", show_duration(left))
+    Some(Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX)))
 }
 
 impl Progress for Shown {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::Planned { target, positions } => self.planned(target, positions),
+            Event::Needed { target, bytes, .. } => {
+                self.lane(target).counts.needed_bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
             Event::Read { bytes } => {
                 self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
@@ -260,6 +282,10 @@ impl Progress for Shown {
             }
             _ => {}
         }
+    }
+
+    fn wants_totals(&self) -> bool {
+        true
     }
 }
 
@@ -276,7 +302,7 @@ fn style(counts: &Arc<Counts>) -> ProgressStyle {
             })
             .with_key("left", move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                 let planned = counts.planned.load(Ordering::Relaxed);
-                let _ = out.write_str(&eta(state.pos(), planned, counts.elapsed()));
+                let _ = out.write_str(&counts.left(state.pos(), planned));
             })
             .progress_chars("=> ")
     });
@@ -289,9 +315,14 @@ mod tests {
 
     #[test]
     fn estimates() {
-        assert_eq!(eta(0, 10, Duration::from_secs(1)), "");
-        assert_eq!(eta(10, 10, Duration::from_secs(1)), "");
-        assert_eq!(eta(1, 10, Duration::from_secs(2)), ", 18 s left");
+        assert_eq!(time_left(0, 10, Duration::from_secs(1)), None);
+        assert_eq!(time_left(10, 10, Duration::from_secs(1)), None);
+        assert_eq!(time_left(1, 10, Duration::from_secs(2)), Some(Duration::from_secs(18)));
+        let counts = Counts::new();
+        assert_eq!(counts.left(0, 1), "", "nothing is known yet");
+        counts.needed_bytes.store(1 << 40, Ordering::Relaxed);
+        counts.there_bytes.store(1, Ordering::Relaxed);
+        assert!(counts.left(0, 1).ends_with(" left"), "bytes tell before the first version does");
         assert_eq!(per_second(1_000, Duration::from_millis(500)), 2_000);
         assert_eq!(per_second(0, Duration::ZERO), 0);
     }

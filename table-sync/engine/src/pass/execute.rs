@@ -193,7 +193,7 @@ async fn prepare(
     let active: Arc<[Arc<Lane>]> = lanes.iter().map(|(_, lane)| Arc::clone(lane)).collect();
     let warnings = Mutex::new(Vec::new());
     let files = (description.needs)().map_err(|error| describe_halt(context, planned, error));
-    files
+    let copying = files
         .map_ok(|chunk| stream::iter(chunk.into_iter().map(Ok)))
         .try_flatten()
         .try_for_each_concurrent(context.options.transfers.get(), |file| {
@@ -205,10 +205,27 @@ async fn prepare(
                 }
                 Ok(())
             }
-        })
-        .await?;
+        });
+    let (copied, ()) = futures::join!(copying, count(context, &description, &active));
+    copied?;
     let warnings = warnings.into_inner().unwrap_or_else(|lock| lock.into_inner());
     Ok(Ready { planned, lanes, description: Arc::new(description), warnings })
+}
+
+/// Tells how much a position needs, while it is copied. An error shows in the copying.
+async fn count(context: &Context, description: &Description, lanes: &[Arc<Lane>]) {
+    if !context.progress.wants_totals() {
+        return;
+    }
+    let mut needs = (description.needs)();
+    while let Ok(Some(chunk)) = needs.try_next().await {
+        let files = chunk.len() as u64;
+        let bytes = chunk.iter().filter_map(|file| file.size_bytes).sum();
+        for lane in lanes.iter().filter(|lane| lane.is_active()) {
+            let target = &lane.target.url;
+            context.progress.event(Event::Needed { target, files, bytes });
+        }
+    }
 }
 
 /// One file on a task of its own, so that all cores take part. A lost change data file is a
