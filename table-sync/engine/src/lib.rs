@@ -20,6 +20,7 @@ mod clock;
 mod descriptor;
 mod fanout;
 mod follow;
+mod in_flight;
 mod lane;
 mod options;
 mod pass;

@@ -1,10 +1,17 @@
 //! A byte budget per second, shared by all transfers of a pass.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt as _};
+use table_sync_core::BoxError;
+use table_sync_store::ReadError;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
+
+use crate::{Event, Progress};
 
 /// Spends bytes at a steady rate; callers wait their turn in order.
 #[derive(Debug)]
@@ -18,7 +25,7 @@ impl Rate {
         Self { bytes_per_second, free_at: Mutex::new(None) }
     }
 
-    pub(crate) fn is_limited(&self) -> bool {
+    fn is_limited(&self) -> bool {
         self.bytes_per_second.is_some()
     }
 
@@ -35,6 +42,35 @@ impl Rate {
         };
         sleep_until(wait_until).await;
     }
+}
+
+/// The body, counted and held to the bandwidth limit.
+pub(crate) fn metered(
+    rate: &Arc<Rate>,
+    progress: &Arc<dyn Progress>,
+    body: BoxStream<'static, Result<Bytes, ReadError>>,
+) -> BoxStream<'static, Result<Bytes, BoxError>> {
+    let progress = Arc::clone(progress);
+    let counted = body.map(move |chunk| {
+        let chunk = chunk?;
+        progress.event(Event::Read { bytes: chunk.len() as u64 });
+        Ok::<_, BoxError>(chunk)
+    });
+    if !rate.is_limited() {
+        return counted.boxed();
+    }
+    let rate = Arc::clone(rate);
+    counted
+        .then(move |chunk| {
+            let rate = Arc::clone(&rate);
+            async move {
+                if let Ok(chunk) = &chunk {
+                    rate.take(chunk.len()).await;
+                }
+                chunk
+            }
+        })
+        .boxed()
 }
 
 #[cfg(test)]

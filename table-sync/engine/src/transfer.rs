@@ -5,27 +5,26 @@
 //! source's. Size alone counts only in a folder that was ours from the start: our writes are
 //! atomic there.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
 use futures::stream::{BoxStream, FuturesUnordered, StreamExt as _};
-use table_sync_core::{BoxError, FileRef, RelPath};
+use table_sync_core::{BoxError, FileRef};
 use table_sync_store::{
     Facts, Precondition, ReadError, Reading, StoreKind, Uploaded, WriteError, verify_crc32c,
 };
-use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::fanout::{self, FellBehind};
+use crate::in_flight::InFlight;
 use crate::lane::{
     Lane, Stop, final_stop, source_read_failure, target_read_failure, target_write_failure,
 };
 use crate::options::object_key;
-use crate::rate::Rate;
+use crate::rate::{Rate, metered};
 use crate::report::{Failure, FailureCode};
 use crate::retry::Budget;
 use crate::{Event, Options, Progress, Source};
@@ -43,55 +42,6 @@ pub(crate) struct Context {
     pub(crate) options: Options,
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) rate: Arc<Rate>,
-}
-
-/// Files being brought to the targets of one schedule. Two of its positions may need the same
-/// file: the second waits and then finds it there, so that its bytes are read once.
-///
-/// Targets that go on alone have a schedule, and a share of transfers, of their own: else a slow one
-/// would still take the places of the others.
-pub(crate) struct InFlight {
-    permits: Semaphore,
-    paths: Mutex<HashSet<RelPath>>,
-    left: Notify,
-}
-
-impl InFlight {
-    pub(crate) fn new(options: &Options) -> Self {
-        let permits = Semaphore::new(options.transfers.get());
-        Self { permits, paths: Mutex::default(), left: Notify::new() }
-    }
-
-    /// Waits until nobody else works on the path. `true` when somebody did.
-    async fn enter(&self, path: &RelPath) -> (Entered<'_>, bool) {
-        let mut waited = false;
-        loop {
-            let left = self.left.notified();
-            tokio::pin!(left);
-            // Registered before the look, so that no wake-up is missed.
-            left.as_mut().enable();
-            let entered =
-                self.paths.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
-            if entered {
-                return (Entered { all: self, path: path.clone() }, waited);
-            }
-            waited = true;
-            left.await;
-        }
-    }
-}
-
-/// Leaves when it is dropped.
-struct Entered<'a> {
-    all: &'a InFlight,
-    path: RelPath,
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        self.all.paths.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
-        self.all.left.notify_waiters();
-    }
 }
 
 /// Why the source cannot give a file. Troubles of a target stop that target's lane instead.
@@ -148,7 +98,7 @@ pub(crate) async fn ensure(
     if parts.is_empty() {
         return Ok(());
     }
-    let _permit = in_flight.permits.acquire().await;
+    let _permit = in_flight.permit().await;
     // What is there already is held against the source's own checksum before it is replaced.
     let (unproven, parts): (Vec<_>, Vec<_>) = parts
         .into_iter()
@@ -445,7 +395,7 @@ async fn send(
     parts: Vec<Part>,
 ) -> Vec<Attempt> {
     let Reading { object_bytes, crc32c, body, .. } = reading;
-    let body = metered(context, body);
+    let body = metered(&context.rate, &context.progress, body);
     match <[Part; 1]>::try_from(parts) {
         Ok([part]) => vec![put(context, file, part, object_bytes, crc32c, body).await],
         Err(parts) => {
@@ -490,34 +440,6 @@ async fn gather(
             *slot = attempt;
         }
     }
-}
-
-/// The body, counted and held to the bandwidth limit.
-fn metered(
-    context: &Context,
-    body: BoxStream<'static, Result<Bytes, ReadError>>,
-) -> BoxStream<'static, Result<Bytes, BoxError>> {
-    let progress = Arc::clone(&context.progress);
-    let counted = body.map(move |chunk| {
-        let chunk = chunk?;
-        progress.event(Event::Read { bytes: chunk.len() as u64 });
-        Ok::<_, BoxError>(chunk)
-    });
-    if !context.rate.is_limited() {
-        return counted.boxed();
-    }
-    let rate = Arc::clone(&context.rate);
-    counted
-        .then(move |chunk| {
-            let rate = Arc::clone(&rate);
-            async move {
-                if let Ok(chunk) = &chunk {
-                    rate.take(chunk.len()).await;
-                }
-                chunk
-            }
-        })
-        .boxed()
 }
 
 async fn put(

@@ -13,7 +13,7 @@ pub(crate) fn assert_confined(key: &RelPath) {
     let text = key.as_str();
     assert!(!text.is_empty() && text.len() <= KEY_BYTES_MAX, "length of {text:?}");
     assert!(!text.bytes().any(|byte| byte < 0x20 || byte == 0x7f), "control in {text:?}");
-    let root = Path::new("/root/table");
+    let root = Path::new("/srv/table");
     let joined = root.join(text);
     assert!(joined.starts_with(root) && joined != root, "{text:?} leaves the root");
     let below = Path::new(text);

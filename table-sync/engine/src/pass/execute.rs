@@ -15,9 +15,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{retry_source, source_stop};
 use crate::Event;
+use crate::in_flight::InFlight;
 use crate::lane::{Lane, Stop};
 use crate::publish;
-use crate::transfer::{self, Context, InFlight, SourceFault};
+use crate::transfer::{self, Context, SourceFault};
 
 /// One position of the merged schedule, and the targets that take it.
 pub(super) struct Scheduled {

@@ -189,6 +189,13 @@ async fn a_slow_target_goes_on_alone() {
     assert!(quick * 4 < all, "the quick target took {quick:?} of {all:?}");
 }
 
+/// A store in memory that takes this long for each write.
+fn throttled(wait_ms: u64) -> Arc<dyn ObjectStore> {
+    let wait_put_per_call = Duration::from_millis(wait_ms);
+    let config = ThrottleConfig { wait_put_per_call, ..Default::default() };
+    Arc::new(ThrottledStore::new(probed(), config))
+}
+
 /// Small files never fill a buffer between the targets: a slow one is told by the time that the
 /// others wait for it, leaves in the middle of a position, and works on its own at once.
 #[tokio::test(start_paused = true)]
@@ -198,11 +205,6 @@ async fn a_slow_target_leaves_in_the_middle_of_a_position() {
         (0..640).fold(commit, |commit, at| commit.add(&format!("small-{at}"), 50))
     });
     rig.feed(table.objects()).await;
-    let throttled = |wait_ms| {
-        let wait_put_per_call = Duration::from_millis(wait_ms);
-        let config = ThrottleConfig { wait_put_per_call, ..Default::default() };
-        Arc::new(ThrottledStore::new(probed(), config)) as Arc<dyn ObjectStore>
-    };
     let targets = [
         target_over(throttled(100), "memory:///quick"),
         target_over(throttled(1_500), "memory:///slow"),
@@ -234,11 +236,6 @@ async fn equal_targets_stay_together() {
         (0..400).fold(commit, |commit, at| commit.add(&format!("small-{at}"), 50))
     });
     rig.feed(table.objects()).await;
-    let throttled = |wait_ms| {
-        let wait_put_per_call = Duration::from_millis(wait_ms);
-        let config = ThrottleConfig { wait_put_per_call, ..Default::default() };
-        Arc::new(ThrottledStore::new(probed(), config)) as Arc<dyn ObjectStore>
-    };
     let targets = [
         target_over(throttled(300), "memory:///left"),
         target_over(throttled(330), "memory:///right"),
