@@ -19,4 +19,5 @@ pub mod s3;
 pub mod servers;
 
 /// The objects of one table: key relative to the table root, raw (already decoded), to bytes.
+/// Objects of other tables that its log names have their decoded URL, `s3://bucket/key`, as key.
 pub type Objects = BTreeMap<String, Bytes>;

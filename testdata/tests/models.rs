@@ -5,6 +5,12 @@
 mod corpus;
 #[path = "models/harness.rs"]
 mod harness;
+#[path = "models/hudi.rs"]
+mod hudi;
+#[path = "models/hudi_made.rs"]
+mod hudi_made;
+#[path = "models/hudi_tables.rs"]
+mod hudi_tables;
 #[path = "models/matrix.rs"]
 mod matrix;
 #[path = "models/parsing.rs"]

@@ -187,7 +187,8 @@ Several tables: a SOURCE with * stands for every table that matches, and each go
 TARGET/<name>, its path below the folder before the first *. Or name each with --table.
 
 One pass brings every target to what the source holds now. A run that was stopped is simply \
-started again.
+started again. Ctrl-C aborts unfinished uploads; what a killed run left at an S3 target is removed \
+by a pass a day later.
 
 Examples:
   driftless sync s3://lake/orders s3://replica/orders
@@ -252,11 +253,90 @@ pub(crate) struct Tables {
 }
 
 /// What happens to absolute references in a log.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Paths {
-    /// Absolute file references in a log: refuse the table, or take those into the table itself
+    /// Absolute file references in a log: refuse the table, or take them for the same bucket and
+    /// key at every target
     #[arg(long, value_enum, value_name = "POLICY", default_value = "refuse")]
     pub(crate) absolute_paths: AbsolutePaths,
+    /// With --absolute-paths alias: a folder of another table that the log may refer to, as the
+    /// log spells it; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub(crate) alias_root: Vec<String>,
+    /// What the tables are; without it a look at the source tells
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+    #[command(flatten)]
+    pub(crate) hudi: HudiArgs,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        let hudi = HudiArgs {
+            hudi_readers: HudiReaders::Both,
+            hudi_v6_window: HudiV6Window::Allow,
+            hudi_history: HudiHistory::Carry,
+        };
+        let (alias_root, format) = (Vec::new(), None);
+        Self { absolute_paths: AbsolutePaths::Refuse, alias_root, format, hudi }
+    }
+}
+
+/// Table formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Delta Lake.
+    Delta,
+    /// Apache Hudi.
+    Hudi,
+}
+
+/// How Hudi tables are replicated.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct HudiArgs {
+    /// Releases of Hudi that read the replicas; readers of 1.x need a shorter timeline on version 6
+    /// merge-on-read tables
+    #[arg(long, value_enum, value_name = "RELEASES", default_value = "both")]
+    pub(crate) hudi_readers: HudiReaders,
+    /// Where a version 6 merge-on-read table cannot be published in one write: publish it and
+    /// report how long readers of 1.x may have seen a mixture, or block the table
+    #[arg(long, value_enum, value_name = "POLICY", default_value = "allow")]
+    pub(crate) hudi_v6_window: HudiV6Window,
+    /// The archived history of copy-on-write tables of version 8 and 9; stock Trino up to 476 fails
+    /// where it consults it
+    #[arg(long, value_enum, value_name = "POLICY", default_value = "carry")]
+    pub(crate) hudi_history: HudiHistory,
+}
+
+/// Releases of Hudi that read replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HudiReaders {
+    /// Up to 0.15.
+    #[value(name = "0.x")]
+    Zero,
+    /// From 1.0 on.
+    #[value(name = "1.x")]
+    One,
+    /// Any.
+    Both,
+}
+
+/// Policy for windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HudiV6Window {
+    /// Published and reported.
+    Allow,
+    /// The table is blocked.
+    Refuse,
+}
+
+/// Policy for the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HudiHistory {
+    /// Part of the replica.
+    Carry,
+    /// Left out.
+    Omit,
 }
 
 /// Policy for absolute references.
@@ -264,7 +344,8 @@ pub(crate) struct Paths {
 pub(crate) enum AbsolutePaths {
     /// The table is blocked.
     Refuse,
-    /// References that point into the table's own folder are taken as relative ones.
+    /// References into the table's own folder, and into every --alias-root, are followed; targets
+    /// have the source's bucket and path at another endpoint.
     Alias,
 }
 
@@ -405,14 +486,14 @@ fn parse_start(text: &str) -> Result<Start, String> {
         "earliest" => Ok(Start::Earliest),
         version => parse_position(version)
             .map(Start::At)
-            .map_err(|_| "write latest, earliest or a version number".to_owned()),
+            .map_err(|_| "write latest, earliest or a version".to_owned()),
     }
 }
 
 fn parse_position(text: &str) -> Result<Position, String> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let version = text.parse().ok().filter(|_| digits);
-    version.map(Position::Version).ok_or_else(|| "write a version number, such as 7".to_owned())
+    Position::parse(text).ok_or_else(|| {
+        "write a version number, such as 7, or a Hudi position, COMPLETION_INSTANT".to_owned()
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
+use table_sync_core::Position;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -45,17 +46,27 @@ pub(crate) struct TableRequest<'a> {
     options: &'a std::collections::BTreeMap<String, String>,
     ca_file: Option<&'a Path>,
     proxy: Option<&'a str>,
+    format: &'static str,
+    /// Of a Delta table.
     version: Option<u64>,
+    /// Of a Hudi table, `COMPLETION_INSTANT`.
+    position: Option<String>,
 }
 
 impl<'a> TableRequest<'a> {
-    pub(crate) fn new(place: &'a Place, version: u64) -> Self {
+    pub(crate) fn new(place: &'a Place, position: Position) -> Self {
+        let (format, version, position) = match position {
+            Position::Version(version) => ("delta", Some(version), None),
+            position => ("hudi", None, Some(position.to_string())),
+        };
         Self {
             url: &place.url,
             options: &place.options,
             ca_file: place.ca_file.as_deref(),
             proxy: place.proxy.as_deref(),
-            version: Some(version),
+            format,
+            version,
+            position,
         }
     }
 }

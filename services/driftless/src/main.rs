@@ -10,6 +10,7 @@ mod exit;
 mod judge;
 mod output;
 mod run;
+mod table_log;
 mod units;
 mod wire;
 

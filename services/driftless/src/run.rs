@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
+use tokio::time::{sleep, timeout};
 
 use crate::args::{Cli, Command, Globals};
 use crate::commands;
@@ -15,6 +16,12 @@ use crate::wire::Wire;
 
 /// How long tasks that cannot be stopped in the middle (a file system call) may take to end.
 const STOP_PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long what a stopped command had begun at stores may take to be given up.
+const GIVE_UP_PATIENCE: Duration = Duration::from_millis(600);
+
+/// How often it is looked whether that is done.
+const GIVE_UP_LOOK: Duration = Duration::from_millis(5);
 
 /// What every command is given.
 pub(crate) struct Setting {
@@ -69,6 +76,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Exit {
         }
     });
     screen.clear();
+    runtime.block_on(given_up());
     runtime.shutdown_timeout(STOP_PATIENCE);
     exit
 }
@@ -148,6 +156,20 @@ async fn interrupted() {
     tokio::select! {
         caught = tokio::signal::ctrl_c() => if caught.is_err() { std::future::pending().await },
         _ = terminated => {}
+    }
+}
+
+/// Waits for the tasks that a dropped command leaves: they abort its unfinished uploads and close
+/// its connections.
+async fn given_up() {
+    let tasks = tokio::runtime::Handle::current().metrics();
+    let ended = async {
+        while tasks.num_alive_tasks() > 0 {
+            sleep(GIVE_UP_LOOK).await;
+        }
+    };
+    if timeout(GIVE_UP_PATIENCE, ended).await.is_err() {
+        tracing::debug!(tasks = tasks.num_alive_tasks(), "some work was not given up in time");
     }
 }
 

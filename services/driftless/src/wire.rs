@@ -8,16 +8,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use table_sync_core::{BlockCode, with_causes};
+use table_sync_core::{BlockCode, Blocked, Start, with_causes};
 use table_sync_delta::DeltaLog;
 use table_sync_engine::{Source, Target};
+use table_sync_hudi::{HudiLog, Slices};
 use table_sync_store::{
     ExpandError, Location, LocationError, OpenError, Settings, Store, StoreKind, expand, open,
 };
 
-use crate::args::{AbsolutePaths, Globals, Paths, Tables};
+use crate::args::{Globals, HudiArgs, HudiHistory, HudiReaders, HudiV6Window, Paths, Tables};
 use crate::config::Config;
 use crate::exit::CommandError;
+use crate::table_log::TableLog;
+
+mod alias;
 
 /// A last path segment that is never read or written: it makes a store's root a location.
 const ROOT_STAND_IN: &str = "_";
@@ -33,11 +37,13 @@ pub(crate) struct Wire {
 pub(crate) struct Table {
     pub(crate) source: Source,
     /// The source's log again, for what only its format can tell.
-    pub(crate) delta: Arc<DeltaLog>,
+    pub(crate) log: Arc<TableLog>,
     /// The source as a child process opens it.
     pub(crate) source_place: Place,
     pub(crate) targets: Vec<Target>,
     pub(crate) target_places: Vec<Place>,
+    /// Why a target cannot hold a replica of a log with absolute references, where it cannot.
+    pub(crate) misplaced: Vec<Option<Blocked>>,
 }
 
 /// A table as a child process opens it. Not printable: options hold secrets.
@@ -91,9 +97,10 @@ impl Wire {
     ///
     /// # Errors
     /// A location or options that make no sense.
-    pub(crate) fn source(&self, text: &str, paths: Paths) -> Result<Table, CommandError> {
+    pub(crate) fn source(&self, text: &str, paths: &Paths) -> Result<Table, CommandError> {
         let location = self.locate(text)?;
-        self.open_table(Named { text: text.to_owned(), location }, &[], paths)
+        let named = Named { text: text.to_owned(), location };
+        self.open_table(named, &[], paths, Slices::Latest)
     }
 
     /// Opens every table that the arguments name, in the order given; `*` is expanded.
@@ -101,12 +108,25 @@ impl Wire {
     /// # Errors
     /// As [`Wire::source`], and a `*` that matches no table.
     pub(crate) async fn tables(&self, tables: &Tables) -> Result<Vec<Table>, CommandError> {
+        self.tables_from(tables, Start::Latest).await
+    }
+
+    /// As [`Wire::tables`], for replicas that start there.
+    ///
+    /// # Errors
+    /// As [`Wire::tables`].
+    pub(crate) async fn tables_from(
+        &self,
+        tables: &Tables,
+        start: Start,
+    ) -> Result<Vec<Table>, CommandError> {
+        let slices = if start == Start::Earliest { Slices::All } else { Slices::Latest };
         let mut opened = Vec::new();
         for pair in pairs(tables)? {
             let location = self.locate(&pair.source)?;
             if !location.has_glob() {
                 let named = Named { text: pair.source, location };
-                opened.push(self.open_table(named, &pair.targets, tables.paths)?);
+                opened.push(self.open_table(named, &pair.targets, &tables.paths, slices)?);
                 continue;
             }
             let found = expand(&location, &self.settings).await.map_err(expand_error)?;
@@ -119,7 +139,7 @@ impl Wire {
                 let targets: Vec<_> =
                     pair.targets.iter().map(|target| below(target, &name)).collect();
                 let named = Named { text: pair.source.clone(), location: table };
-                opened.push(self.open_table(named, &targets, tables.paths)?);
+                opened.push(self.open_table(named, &targets, &tables.paths, slices)?);
             }
         }
         refuse_twins(&opened)?;
@@ -148,22 +168,35 @@ impl Wire {
         &self,
         source: Named,
         targets: &[String],
-        paths: Paths,
+        paths: &Paths,
+        slices: Slices,
     ) -> Result<Table, CommandError> {
         let store = open(&source.location, &self.settings).map_err(open_error)?;
         let url = source.location.url().to_owned();
-        let delta = Arc::new(open_log(&store, &source.location, &url, paths)?);
+        let policy = alias::policy(paths)?;
+        let reads = |replica: Option<&str>| table_sync_delta::Options {
+            absolute_paths: policy.clone(),
+            table_url: Some(url.clone()),
+            replica_url: replica.map(str::to_owned),
+            ..table_sync_delta::Options::default()
+        };
+        let delta = open_log(&store, &source.location, reads(None))?;
+        let hudi = |store: &Store, location: &Location| open_hudi(store, location, paths, slices);
+        let hudi_log = hudi(&store, &source.location)?;
+        let log = Arc::new(TableLog::source(delta, hudi_log, paths.format));
         let mut table = Table {
             source: Source {
-                log: Arc::clone(&delta) as _,
+                log: Arc::clone(&log) as _,
                 store,
                 table: source.location.table().to_owned(),
+                roots: self.source_roots(&source, &policy)?,
                 url: url.clone(),
             },
-            delta,
+            log: Arc::clone(&log),
             source_place: self.place(&source)?,
             targets: Vec::new(),
             target_places: Vec::new(),
+            misplaced: Vec::new(),
         };
         for text in targets {
             let location = self.locate(text)?;
@@ -175,16 +208,21 @@ impl Wire {
             }
             let store = open(&location, &self.settings).map_err(open_error)?;
             // A replica holds the source's log unchanged, and so the source's own references.
-            let log = Arc::new(open_log(&store, &location, &url, paths)?);
+            let delta = open_log(&store, &location, reads(Some(location.url())))?;
+            let misplaced = delta.misplaced();
+            let log = Arc::new(TableLog::replica(delta, hudi(&store, &location)?, &table.log));
+            let named = Named { text: text.clone(), location };
+            table.misplaced.push(misplaced);
             table.targets.push(Target {
                 log: Arc::clone(&log) as _,
                 reader: log,
                 state: self.state_of(&store)?,
                 store,
-                table: location.table().to_owned(),
-                url: location.url().to_owned(),
+                table: named.location.table().to_owned(),
+                roots: self.roots(&named, &policy)?,
+                url: named.location.url().to_owned(),
             });
-            table.target_places.push(self.place(&Named { text: text.clone(), location })?);
+            table.target_places.push(self.place(&named)?);
         }
         Ok(table)
     }
@@ -333,21 +371,45 @@ fn refuse_twins(tables: &[Table]) -> Result<(), CommandError> {
     Ok(())
 }
 
+fn open_hudi(
+    store: &Store,
+    location: &Location,
+    paths: &Paths,
+    slices: Slices,
+) -> Result<HudiLog, CommandError> {
+    let HudiArgs { hudi_readers, hudi_v6_window, hudi_history } = paths.hudi;
+    let options = table_sync_hudi::Options {
+        readers: match hudi_readers {
+            HudiReaders::Zero => table_sync_hudi::Readers::Zero,
+            HudiReaders::One => table_sync_hudi::Readers::One,
+            HudiReaders::Both => table_sync_hudi::Readers::Both,
+        },
+        v6_window: match hudi_v6_window {
+            HudiV6Window::Allow => table_sync_hudi::V6Window::Allow,
+            HudiV6Window::Refuse => table_sync_hudi::V6Window::Refuse,
+        },
+        history: match hudi_history {
+            HudiHistory::Carry => table_sync_hudi::History::Carry,
+            HudiHistory::Omit => table_sync_hudi::History::Omit,
+        },
+        slices,
+        ..table_sync_hudi::Options::default()
+    };
+    HudiLog::new(store.object_store(), location.table(), options).map_err(|error| {
+        CommandError::arguments(
+            format!("open {}: {}", location.url(), with_causes(&error)),
+            "name the folder that holds the table's .hoodie",
+        )
+    })
+}
+
 fn open_log(
     store: &Store,
     location: &Location,
-    source_url: &str,
-    paths: Paths,
+    options: table_sync_delta::Options,
 ) -> Result<DeltaLog, CommandError> {
-    let options = table_sync_delta::Options {
-        absolute_paths: match paths.absolute_paths {
-            AbsolutePaths::Refuse => table_sync_delta::AbsolutePaths::Refuse,
-            AbsolutePaths::Alias => table_sync_delta::AbsolutePaths::Alias,
-        },
-        table_url: Some(source_url.to_owned()),
-        lists_in_order: matches!(store.kind(), StoreKind::S3 | StoreKind::Gcs),
-        ..table_sync_delta::Options::default()
-    };
+    let lists_in_order = matches!(store.kind(), StoreKind::S3 | StoreKind::Gcs);
+    let options = table_sync_delta::Options { lists_in_order, ..options };
     DeltaLog::new(store.object_store(), location.table(), options).map_err(|error| {
         CommandError::arguments(
             format!("open {}: {}", location.url(), with_causes(&error)),

@@ -8,33 +8,51 @@ use serde_json::Value;
 
 /// Our own crates, and the crates of ours that each may name as a dependency. Test dependencies
 /// are free.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("table-sync-core", &[]),
     ("table-sync-store", &["table-sync-core"]),
     ("table-sync-delta", &["table-sync-core"]),
+    ("table-sync-hudi", &["table-sync-core"]),
     ("table-sync-engine", &["table-sync-core", "table-sync-store"]),
     ("table-sync-rows", &["table-sync-core", "table-sync-store"]),
     (
         "driftless",
-        &["table-sync-core", "table-sync-store", "table-sync-delta", "table-sync-engine"],
+        &[
+            "table-sync-core",
+            "table-sync-store",
+            "table-sync-delta",
+            "table-sync-hudi",
+            "table-sync-engine",
+        ],
     ),
     ("driftless-testdata", &[]),
 ];
 
 /// Libraries that must not be reachable from a crate, however deep.
-const ABSENT: [(&str, &[&str]); 5] = [
+const ABSENT: [(&str, &[&str]); 6] = [
     ("table-sync-core", &["tokio", "object_store", "arrow-array", "parquet", "chrono", "reqwest"]),
     ("table-sync-store", &["arrow-array", "parquet", "datafusion", "deltalake", "openssl-sys"]),
-    ("table-sync-delta", &["datafusion", "deltalake"]),
+    ("table-sync-delta", &["datafusion", "deltalake", "apache-avro"]),
+    ("table-sync-hudi", &["datafusion", "deltalake", "hudi-core"]),
     ("table-sync-engine", &["arrow-array", "parquet", "datafusion", "deltalake"]),
-    ("driftless", &["datafusion", "deltalake", "openssl-sys"]),
+    ("driftless", &["datafusion", "deltalake", "hudi-core", "openssl-sys"]),
 ];
+
+/// The platform that this is built on.
+fn host() -> String {
+    let output = Command::new("rustc").arg("-vV").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.unwrap().to_owned()
+}
 
 /// Normal and build dependencies of every package, by name, as `cargo metadata` resolves them.
 fn graph() -> BTreeMap<String, BTreeSet<String>> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        // Packages of other platforms need not be here.
+        .args(["--filter-platform", &host()])
         .args(["--manifest-path", manifest])
         .output()
         .unwrap();

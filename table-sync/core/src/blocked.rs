@@ -74,6 +74,8 @@ block_codes! {
     ForeignReplica => "foreign_replica",
     /// The target store cannot hold a replica safely.
     UnfitTarget => "unfit_target",
+    /// Publishing in place would show some readers a mixture for a moment, which is not allowed.
+    V6Window => "v6_window",
     /// A limit of this program was exceeded.
     LimitExceeded => "limit_exceeded",
 }

@@ -7,12 +7,51 @@ use crate::RelPath;
 /// One object that must be at the target before a position may be visible there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileRef {
-    /// Key below the table root, the same at source and target.
+    /// The root that `path` is below.
+    pub place: Place,
+    /// Key below that root, the same at source and target.
     pub path: RelPath,
     /// Size in bytes as the log states it; `None` where the log does not (deletion vectors).
     pub size_bytes: Option<u64>,
     /// What the file is to the format.
     pub role: Role,
+}
+
+impl FileRef {
+    /// What tells the file's object from every other object that the table needs.
+    pub fn key(&self) -> FileKey {
+        FileKey { place: self.place, path: self.path.clone() }
+    }
+}
+
+/// The root that a file lies below.
+///
+/// Nothing but the table's own root and roots that a person declared is ever read or written,
+/// whatever a log says; so a place is an index of a declaration, never text of a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// The table's own root.
+    #[default]
+    Table,
+    /// The alias root that was declared at this index: files of another table, which this one
+    /// only refers to. They are never retired and never overwritten.
+    Alias(u8),
+}
+
+/// An object of a table: its root, and its key below that.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileKey {
+    /// The root.
+    pub place: Place,
+    /// Key below it.
+    pub path: RelPath,
+}
+
+impl FileKey {
+    /// A key below the table's own root.
+    pub fn of_table(path: RelPath) -> Self {
+        Self { place: Place::Table, path }
+    }
 }
 
 /// What a file is to its table.
@@ -25,6 +64,10 @@ pub enum Role {
     DeletionVector,
     /// Rows of a change feed. Snapshots do not need it, so losing it loses only the feed.
     ChangeData,
+    /// Changes that readers merge into a base file.
+    Log,
+    /// What makes a folder a partition to engines that list storage.
+    PartitionMetadata,
 }
 
 impl fmt::Display for Role {
@@ -33,6 +76,8 @@ impl fmt::Display for Role {
             Self::Data => "data",
             Self::DeletionVector => "deletion vector",
             Self::ChangeData => "change data",
+            Self::Log => "log",
+            Self::PartitionMetadata => "partition metadata",
         })
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! # Invariants
 //! - Nothing here reads a store, a clock or randomness: equal inputs give equal plans.
-//! - A [`RelPath`] is confined to the table root; no other type of this crate names an object.
+//! - A [`RelPath`] is confined to the root that it is below, the table's or a declared one
+//!   ([`Place`]); no other type of this crate names an object.
 //! - No type of `arrow`, `object_store`, `deltalake` or `tokio` appears here.
 
 mod blocked;
@@ -14,6 +15,7 @@ mod cause;
 mod digest;
 mod disposition;
 mod file;
+mod instant;
 mod lag;
 pub mod limits;
 mod lint;
@@ -28,7 +30,8 @@ pub use blocked::{BlockCode, Blocked};
 pub use cause::with_causes;
 pub use digest::{ChainHash, SetDigest, Sha256Digest};
 pub use disposition::Disposition;
-pub use file::{FileRef, ObjectIdentity, Role};
+pub use file::{FileKey, FileRef, ObjectIdentity, Place, Role};
+pub use instant::InstantTime;
 pub use lag::{Lag, TableState};
 pub use lint::{LintError, lint};
 pub use path::{PathError, RelPath};
@@ -37,8 +40,8 @@ pub use position::Position;
 pub use publication::{Body, Expect, Kind, Op, Publication, SpoolFile, Step};
 pub use replica::{Hint, Pointer, ReplicaError, ReplicaLog, ReplicaView};
 pub use source::{
-    BaseEntry, CommitEntry, Description, FileStream, Follows, Late, LogObject, SeenCommit,
-    SourceError, SourceLog, SourceView,
+    BaseEntry, CommitEntry, CommitSet, Description, Detail, FileStream, Follows, Late, LogObject,
+    SeenCommit, SourceError, SourceLog, SourceView,
 };
 
 /// An error from a library below, kept only as a cause.

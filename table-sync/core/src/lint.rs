@@ -39,7 +39,9 @@ pub enum LintError {
 /// # Errors
 /// The first rule that the plan breaks.
 pub fn lint(plan: &Plan, source: &SourceView, replica: &ReplicaView) -> Result<(), LintError> {
-    let mut below = replica.head;
+    // In a set a commit may complete late, below what is published: only the plan ascends.
+    let in_set = source.set.is_some();
+    let mut below = replica.head.filter(|_| !in_set);
     if let (Some(position), Some(first)) = (replica.unfinished, plan.publications.first())
         && (first.kind != PlannedKind::Jump || first.position < position)
     {
@@ -57,7 +59,7 @@ pub fn lint(plan: &Plan, source: &SourceView, replica: &ReplicaView) -> Result<(
                 let commit = source.commits.binary_search_by_key(&position, |c| c.position);
                 let follows = commit.ok().and_then(|at| source.commits.get(at)).map(|c| c.follows);
                 let expected = below.map_or(Follows::Origin, Follows::Position);
-                if follows != Some(expected) {
+                if follows != Some(expected) && follows != Some(Follows::Independent) {
                     return Err(LintError::Gap { position });
                 }
             }

@@ -7,11 +7,15 @@
 //! - Idempotent: planning again after the plan was carried out gives an empty plan.
 //! - Monotone: positions ascend, and all lie above the replica's head.
 //! - No hole: every append follows the position before it; only a jump crosses a gap.
+//!
+//! Two shapes of history: a sequence, planned here, and a set ([`crate::CommitSet`]).
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::{BlockCode, Blocked, Follows, Position, ReplicaView, SourceView};
+
+mod set;
 
 /// Where the first publication of a new replica starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,6 +136,9 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
 }
 
 fn fill(input: &PlanInput<'_>, out: &mut Vec<Planned>) -> Result<(), Refusal> {
+    if let Some(set) = &input.source.set {
+        return set::fill(input, set, out);
+    }
     let Some(source_head) = input.source.head() else {
         return Err(match input.replica.head {
             None => Blocked::table(

@@ -302,3 +302,170 @@ proptest! {
         }
     }
 }
+
+mod set {
+    use super::*;
+    use crate::{CommitSet, InstantTime};
+
+    /// `completed_requested`, as a timeline would list it.
+    fn at(text: &str) -> Position {
+        Position::parse(text).unwrap()
+    }
+
+    fn id(text: &str) -> InstantTime {
+        InstantTime::parse(text).unwrap()
+    }
+
+    struct Case {
+        commits: &'static [&'static str],
+        holds: &'static [&'static str],
+        archived: &'static [&'static str],
+        archived_below: Option<&'static str>,
+        retracted: &'static [&'static str],
+        switchable: bool,
+        avoid: &'static [&'static str],
+    }
+
+    const CASE: Case = Case {
+        commits: &["11_10", "13_12", "19_14", "17_16"],
+        holds: &[],
+        archived: &[],
+        archived_below: None,
+        retracted: &[],
+        switchable: true,
+        avoid: &[],
+    };
+
+    #[track_caller]
+    fn check(case: Case, expect: Expect) {
+        let mut commits: Vec<_> = case.commits.iter().map(|text| at(text)).collect();
+        commits.sort();
+        let base = commits.last().map(|position| BaseEntry { position: *position });
+        let ids = |texts: &[&str]| texts.iter().map(|text| id(text)).collect();
+        let source = SourceView {
+            commits: commits
+                .iter()
+                .map(|position| CommitEntry {
+                    position: *position,
+                    follows: Follows::Independent,
+                    committed_ms: 0,
+                })
+                .collect(),
+            bases: base.into_iter().collect(),
+            set: Some(CommitSet {
+                archived: ids(case.archived),
+                archived_below: case.archived_below.map(id),
+                retracted: ids(case.retracted),
+                switchable: case.switchable,
+                wait: None,
+            }),
+            ..SourceView::default()
+        };
+        let holds: BTreeSet<InstantTime> = ids(case.holds);
+        let head = holds.last().map(|id| Position::Instant { completed: *id, requested: *id });
+        let mut replica = ReplicaView { head, holds: Some(holds), ..ReplicaView::default() };
+        source.place(&mut replica);
+        let avoid: BTreeSet<_> = case.avoid.iter().map(|text| at(text)).collect();
+        let input = PlanInput {
+            source: &source,
+            replica: &replica,
+            start: Start::Latest,
+            until: None,
+            avoid: &avoid,
+        };
+        let plan = plan(&input);
+        lint(&plan, &source, &replica).unwrap();
+        expect.assert_eq(&plan.to_string());
+    }
+
+    #[test]
+    fn new_replica_takes_the_newest_state() {
+        check(CASE, expect![[r#"
+            head none
+            jump 19_14
+        "#]]);
+        check(Case { commits: &[], ..CASE }, expect![[r#"
+            head none
+        "#]]);
+    }
+
+    #[test]
+    fn commits_are_appended_in_the_order_of_completion() {
+        check(Case { holds: &["10"], ..CASE }, expect![[r#"
+            head 11_10
+            append 13_12..19_14
+        "#]]);
+        check(Case { holds: &["10", "12", "14", "16"], ..CASE }, expect![[r#"
+            head 19_14
+        "#]]);
+    }
+
+    #[test]
+    fn a_commit_that_completes_late_is_not_lost() {
+        check(Case { holds: &["10", "12", "14"], ..CASE }, expect![[r#"
+            head 19_14
+            append 17_16
+        "#]]);
+    }
+
+    #[test]
+    fn what_was_archived_unpublished_needs_a_switch() {
+        check(
+            Case { holds: &["08"], archived: &["08", "09"], archived_below: Some("08"), ..CASE },
+            expect![[r#"
+                head 08_08
+                jump 19_14
+            "#]],
+        );
+        check(Case { holds: &["08", "10"], archived: &["08"], ..CASE }, expect![[r#"
+            head 11_10
+            append 13_12..19_14
+        "#]]);
+        check(Case { holds: &["06", "10"], archived_below: Some("07"), ..CASE }, expect![[r#"
+            head 11_10
+            append 13_12..19_14
+        "#]]);
+    }
+
+    #[test]
+    fn what_was_taken_back_needs_a_switch() {
+        let case = Case { holds: &["10", "18"], retracted: &["18"], ..CASE };
+        check(case, expect![[r#"
+            head 11_10
+            jump 19_14
+        "#]]);
+        let case = Case { holds: &["10", "18"], retracted: &["18"], switchable: false, ..CASE };
+        check(case, expect![[r#"
+            head 11_10
+            refuse history_lost: the source took 18 back (rollback or restore), and a table of this version has no write that replaces what is published all at once: replicate it to a new location
+        "#]]);
+        check(Case { holds: &["10", "18"], ..CASE }, expect![[r#"
+            head 11_10
+            refuse rewound: 18 is published here, but the source's timeline neither holds it nor tells what became of it: the table was replaced or its timeline edited; replicate the new table to a new location
+        "#]]);
+    }
+
+    #[test]
+    fn a_commit_older_than_the_replica_needs_a_switch() {
+        check(Case { holds: &["12"], ..CASE }, expect![[r#"
+            head 13_12
+            append 17_16..19_14
+        "#]]);
+    }
+
+    #[test]
+    fn what_is_not_whole_is_jumped() {
+        check(Case { holds: &["10"], avoid: &["17_16"], ..CASE }, expect![[r#"
+            head 11_10
+            append 13_12
+        "#]]);
+        check(Case { holds: &["10", "12"], avoid: &["17_16"], ..CASE }, expect![[r#"
+            head 13_12
+            jump 19_14
+        "#]]);
+        check(Case { holds: &["10", "12"], avoid: &["17_16", "19_14"], ..CASE }, expect![[r#"
+            head 13_12
+            refuse history_lost: a file that 17_16 needs is gone at the source, and no whole state is left at the source to go on from
+        "#]]);
+    }
+}

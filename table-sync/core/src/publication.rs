@@ -27,8 +27,33 @@ pub struct Publication {
     pub position: Position,
     /// How it becomes visible.
     pub kind: Kind,
+    /// Writes without which readers would misread the files of the position: before any of them.
+    pub ahead: Vec<Step>,
+    /// Writes that no reader follows before the steps are done: in any order, all before them.
+    pub staged: Vec<Step>,
     /// Writes, in order. Each is done before the next starts.
     pub steps: Vec<Step>,
+    /// Some readers see a mixture of two states from the step that reveals the position until the
+    /// last one. How long that took is reported.
+    pub window: bool,
+}
+
+impl Publication {
+    /// One that stages nothing.
+    pub fn of(position: Position, kind: Kind, steps: Vec<Step>) -> Self {
+        let (ahead, staged) = (Vec::new(), Vec::new());
+        Self { position, kind, ahead, staged, steps, window: false }
+    }
+
+    /// Every write, to be changed.
+    pub fn writes_mut(&mut self) -> impl Iterator<Item = &mut Step> {
+        self.ahead.iter_mut().chain(&mut self.staged).chain(&mut self.steps)
+    }
+
+    /// Every write, in an order that may be followed.
+    pub fn writes(&self) -> impl Iterator<Item = &Step> {
+        self.ahead.iter().chain(&self.staged).chain(&self.steps)
+    }
 }
 
 /// One write below the table root.
@@ -49,10 +74,14 @@ pub struct Step {
 pub enum Body {
     /// The object of the same key at the source, with this identity.
     Copy(ObjectIdentity),
+    /// The object of another key at the source, with this identity.
+    CopyOf(RelPath, ObjectIdentity),
     /// Bytes at hand.
     Bytes(Bytes),
     /// Bytes on local disk: too large for memory.
     Spool(SpoolFile),
+    /// None: the step deletes.
+    Nothing,
 }
 
 /// A local temporary file, deleted when the last clone is dropped.
@@ -100,6 +129,9 @@ pub enum Op {
         /// What must be there.
         expect: Expect,
     },
+    /// Remove. Nothing there counts as done. Never a key that is used again for other bytes: a
+    /// late delete must be harmless.
+    Delete,
 }
 
 /// What must be at a key for a replacing write to happen.

@@ -1,10 +1,12 @@
 //! The target's side of the seam: what a replica's log says about itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
-use crate::{Blocked, BoxError, Disposition, LogObject, Position, RelPath, Sha256Digest};
+use crate::{
+    Blocked, BoxError, Detail, Disposition, InstantTime, LogObject, Position, RelPath, Sha256Digest,
+};
 
 /// What one look at a replica's log found. Observed, never remembered.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +26,13 @@ pub struct ReplicaView {
     pub objects: BTreeMap<RelPath, LogObject>,
     /// Listing started here; `None` = the whole log.
     pub listed_from: Option<Position>,
+    /// The commits that readers count, where they form a set; `None` where `head` says it all.
+    pub holds: Option<BTreeSet<InstantTime>>,
+    /// Where a set begins, if below the oldest commit that the replica holds: readers take what
+    /// is older for committed.
+    pub floor: Option<InstantTime>,
+    /// For the format that made the view.
+    pub detail: Option<Detail>,
 }
 
 /// A log's own pointer to a base (`_last_checkpoint`), as it was read. It only moves forward.

@@ -1,6 +1,7 @@
 //! The source's side of the seam: what a format crate tells the engine about a table's log.
 
-use std::collections::BTreeMap;
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::{
-    Blocked, BoxError, Disposition, FileRef, ObjectIdentity, Planned, Position, Publication,
-    RelPath, ReplicaView, SetDigest, Sha256Digest,
+    Blocked, BoxError, Disposition, FileRef, InstantTime, ObjectIdentity, Planned, Position,
+    Publication, RelPath, ReplicaView, SetDigest, Sha256Digest,
 };
 
 /// Files of a position, in chunks of bounded size. Order and repetition carry no meaning.
@@ -22,6 +23,29 @@ pub enum Follows {
     Origin,
     /// The commit at this position.
     Position(Position),
+    /// No single commit: it is to be published as long as the replica does not hold it.
+    Independent,
+}
+
+/// What a format knows about a view beside what everybody understands. Only the crate that made
+/// it looks inside.
+pub type Detail = Arc<dyn Any + Send + Sync>;
+
+/// What a log whose commits form a set, not a sequence, knows about commits that it does not list
+/// (any more).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommitSet {
+    /// Commits that left the log in the ordinary way: they count, but can no longer be published
+    /// one by one.
+    pub archived: BTreeSet<InstantTime>,
+    /// Every id below this one is archived, as far as `archived` does not name it.
+    pub archived_below: Option<InstantTime>,
+    /// Commits that a later one took back (rollback, restore).
+    pub retracted: BTreeSet<InstantTime>,
+    /// A base can take the place of what a replica holds already, in one write.
+    pub switchable: bool,
+    /// Why nothing can be published just now although nobody needs to act, where that is so.
+    pub wait: Option<String>,
 }
 
 /// One commit that the source's log holds.
@@ -62,9 +86,29 @@ pub struct SourceView {
     pub objects: BTreeMap<RelPath, LogObject>,
     /// Listing started here; `None` = the whole log.
     pub listed_from: Option<Position>,
+    /// `None` where each commit follows the one before it.
+    pub set: Option<CommitSet>,
+    /// For the format that made the view.
+    pub detail: Option<Detail>,
 }
 
 impl SourceView {
+    /// Puts a replica's head where this log sees it: names at a replica may not tell when their
+    /// commits completed at the source.
+    pub fn place(&self, replica: &mut ReplicaView) {
+        let Some(holds) = &replica.holds else { return };
+        let held = |at: &Position| at.requested().is_some_and(|id| holds.contains(&id));
+        let newest = self.commits.iter().rev().map(|commit| commit.position).find(held);
+        replica.head = newest.or(replica.head);
+    }
+
+    /// Where this log sees the commit that another one shows at `position`.
+    pub fn same(&self, position: Position) -> Position {
+        let Some(id) = position.requested() else { return position };
+        let mut commits = self.commits.iter().map(|commit| commit.position);
+        commits.find(|at| at.requested() == Some(id)).unwrap_or(position)
+    }
+
     /// The newest position that the source shows, by commit or by base.
     pub fn head(&self) -> Option<Position> {
         let commit = self.commits.last().map(|commit| commit.position);
@@ -127,6 +171,25 @@ pub trait SourceLog: Send + Sync {
         view: &SourceView,
         planned: &Planned,
     ) -> Result<Description, SourceError>;
+
+    /// Fits a described publication to one target: what the replica holds may ask for other keys,
+    /// or for deletes. Called right before the publication is carried out.
+    async fn tailor(
+        &self,
+        view: &SourceView,
+        description: &Description,
+        replica: &ReplicaView,
+    ) -> Result<Publication, SourceError> {
+        let _ = (view, replica);
+        Ok(description.publication.clone())
+    }
+
+    /// How many publications may be carried out before the replica has to be looked at again;
+    /// `None` = any number.
+    fn round_max(&self, view: &SourceView) -> Option<usize> {
+        let _ = view;
+        None
+    }
 
     /// Objects derived from positions up to `through` that the source has and the replica lacks,
     /// each read and checked against the state it claims to hold.
@@ -223,6 +286,13 @@ pub enum SourceError {
         /// Last modification of the object, ms since the epoch.
         modified_ms: i64,
     },
+    /// Publishing now would show some readers a state that never was; a later commit, or the end
+    /// of one that is pending, makes it right.
+    #[error("{message}")]
+    Hold {
+        /// What is waited for.
+        message: String,
+    },
     /// The store failed.
     #[error("read {path} at the source")]
     Io {
@@ -240,6 +310,7 @@ impl SourceError {
             Self::Blocked(_) => Disposition::Halt,
             Self::Missing { .. } | Self::Changed { .. } => Disposition::Replan,
             Self::Damaged { .. } | Self::Io { .. } => Disposition::Retry,
+            Self::Hold { .. } => Disposition::Yield,
         }
     }
 }

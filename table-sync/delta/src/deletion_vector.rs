@@ -5,7 +5,7 @@
 //!
 //! Source: Delta protocol, "Deletion Vectors".
 
-use table_sync_core::RelPath;
+use table_sync_core::{FileKey, RelPath};
 
 use crate::reference::{Reference, ReferenceError};
 
@@ -22,7 +22,7 @@ pub struct DeletionVector {
     /// The protocol's `uniqueId`: with the path it is the key of a live file.
     pub unique_id: Box<str>,
     /// The file that holds the marks; `None` when they are inline.
-    pub file: Option<RelPath>,
+    pub file: Option<FileKey>,
 }
 
 impl DeletionVector {
@@ -42,7 +42,7 @@ impl DeletionVector {
     ) -> Result<Self, ReferenceError> {
         let file = match storage_type {
             "i" => None,
-            "u" => Some(relative_file(value)?),
+            "u" => Some(FileKey::of_table(relative_file(value)?)),
             "p" => Some(reference.resolve(value)?),
             _ => return Err(ReferenceError::DeletionVector),
         };
@@ -88,7 +88,7 @@ mod tests {
         let found = DeletionVector::resolve(storage_type, value, Some(4), &Reference::refuse());
         let expect = expect.map(|file| DeletionVector {
             unique_id: format!("{storage_type}{value}@4").into(),
-            file: file.map(|key| RelPath::parse(key).unwrap()),
+            file: file.map(|key| FileKey::of_table(RelPath::parse(key).unwrap())),
         });
         assert_eq!(found, expect, "{value}");
     }

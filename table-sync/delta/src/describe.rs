@@ -82,7 +82,7 @@ pub(crate) async fn describe_append(
         return Err(Blocked::at(BlockCode::SourceDamaged, position, message).into());
     }
     let publication =
-        Publication { position, kind: Kind::Append, steps: vec![commit_step(&commit)] };
+        Publication::of(position, Kind::Append, vec![commit_step(&commit)]);
     let CheckedCommit { origin, bytes, seen, .. } = commit;
     let reference = reader.reference().clone();
     let needs = move || commit_needs(bytes.clone(), origin.clone(), reference.clone());

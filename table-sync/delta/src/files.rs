@@ -9,7 +9,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt};
-use table_sync_core::{BlockCode, Blocked, FileRef, Position, RelPath, Role, SourceError};
+use table_sync_core::{BlockCode, Blocked, FileKey, FileRef, Position, RelPath, Role, SourceError};
 
 use crate::action::{Action, Add, Cdc, Metadata, Protocol, Remove, Vector};
 use crate::commit::{ActionReader, FramingError, LogBytes, for_each};
@@ -85,7 +85,7 @@ impl Origin {
 /// A file of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LiveFile {
-    pub(crate) path: RelPath,
+    pub(crate) key: FileKey,
     pub(crate) size_bytes: Option<u64>,
     pub(crate) vector: Option<DeletionVector>,
 }
@@ -97,11 +97,11 @@ impl LiveFile {
         origin: &Origin,
     ) -> Result<Self, SourceError> {
         let resolved = reference.resolve(&add.path);
-        let path = resolved.map_err(|error| origin.reference(error))?;
+        let key = resolved.map_err(|error| origin.reference(error))?;
         let size_bytes = size_bytes(add.size, origin.position())?;
         let vector = vector(add.deletion_vector.as_ref(), reference);
         let vector = vector.map_err(|error| origin.reference(error))?;
-        Ok(Self { path, size_bytes, vector })
+        Ok(Self { key, size_bytes, vector })
     }
 
     /// The deletion vector's part of the key.
@@ -110,11 +110,16 @@ impl LiveFile {
     }
 
     pub(crate) fn push_refs(self, out: &mut Vec<FileRef>) {
-        out.push(FileRef { path: self.path, size_bytes: self.size_bytes, role: Role::Data });
-        if let Some(path) = self.vector.and_then(|vector| vector.file) {
-            out.push(FileRef { path, size_bytes: None, role: Role::DeletionVector });
+        out.push(file_ref(self.key, self.size_bytes, Role::Data));
+        if let Some(key) = self.vector.and_then(|vector| vector.file) {
+            out.push(file_ref(key, None, Role::DeletionVector));
         }
     }
+}
+
+pub(crate) fn file_ref(key: FileKey, size_bytes: Option<u64>, role: Role) -> FileRef {
+    let FileKey { place, path } = key;
+    FileRef { place, path, size_bytes, role }
 }
 
 pub(crate) fn vector(
@@ -146,9 +151,9 @@ pub(crate) fn needs_of(
         Action::Add(add) => LiveFile::of(add, reference, origin)?.push_refs(out),
         Action::Cdc(Cdc { path, size }) => {
             let resolved = reference.resolve(path);
-            let path = resolved.map_err(|error| origin.reference(error))?;
+            let key = resolved.map_err(|error| origin.reference(error))?;
             let size_bytes = size_bytes(*size, origin.position())?;
-            out.push(FileRef { path, size_bytes, role: Role::ChangeData });
+            out.push(file_ref(key, size_bytes, Role::ChangeData));
         }
         // Nothing to copy. Readers of a change feed may open what was removed, though, so a
         // removed file must not lie elsewhere.

@@ -10,7 +10,7 @@ use crate::action::{Action, Metadata, Protocol};
 use crate::checkpoint::Checkpoint;
 use crate::describe::{checked_commit, read_commit};
 use crate::listing::{Listing, SetKind};
-use crate::live::{LiveStream, Replay};
+use crate::live::Replay;
 use crate::log::{DeltaLog, LogReader, io_error};
 use crate::{commit, feature};
 
@@ -123,7 +123,7 @@ impl DeltaLog {
             return Err(Blocked::table(BlockCode::SourceDamaged, message).into());
         };
         found.warnings.extend(feature::reach(&protocol, &metadata));
-        count(replay.clone().files(&self.reader), found).await
+        count(&self.reader, replay, found).await
     }
 
     /// The newest protocol and metadata; what is known of them is noted even when they block.
@@ -189,14 +189,19 @@ fn note(found: &mut Inspection, protocol: Option<&Protocol>, metadata: Option<&M
     }
 }
 
-async fn count(mut files: LiveStream, found: &mut Inspection) -> Result<(), SourceError> {
+async fn count(
+    reader: &LogReader,
+    replay: &Replay,
+    found: &mut Inspection,
+) -> Result<(), SourceError> {
+    let mut files = replay.clone().files(reader);
     let mut digest = table_sync_core::SetDigest::default();
     while let Some(chunk) = files.try_next().await? {
         for file in chunk {
             found.files += 1;
             found.bytes = found.bytes.saturating_add(file.size_bytes.unwrap_or_default());
             found.deletion_vectors += u64::from(file.vector.is_some());
-            digest.insert(file.path.as_str(), file.qualifier());
+            digest.insert(&reader.reference().name(&file.key), file.qualifier());
         }
     }
     found.digest = Some(digest.to_string());

@@ -17,8 +17,8 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use table_sync_core::limits::SMALL_OBJECT_BYTES_MAX;
 use table_sync_core::{
-    Body, Description, FileStream, Kind, LogObject, Op, Position, Publication, RelPath,
-    SourceError, SourceView, Step,
+    Body, Description, FileKey, FileRef, FileStream, Kind, LogObject, Op, Position, Publication,
+    RelPath, SourceError, SourceView, Step,
 };
 
 use crate::checkpoint::{Checkpoint, to_refs};
@@ -54,7 +54,7 @@ pub(crate) async fn describe_jump(
             reveals: Some(Position::Version(version)),
         });
     }
-    let publication = Publication { position: Position::Version(version), kind: Kind::Jump, steps };
+    let publication = Publication::of(Position::Version(version), Kind::Jump, steps);
     let seen = Some(commit.seen);
     let (bytes, origin) = (commit.bytes, commit.origin);
     let reader = reader.clone();
@@ -73,17 +73,17 @@ const REMEMBERED_MAX: usize = 100_000;
 
 /// The files of the commit, then those of the checkpoint that the commit did not name.
 fn once(commit: FileStream, live: FileStream) -> FileStream {
-    let named: Arc<Mutex<HashSet<RelPath>>> = Arc::default();
+    let named: Arc<Mutex<HashSet<FileKey>>> = Arc::default();
     let seen = Arc::clone(&named);
     let commit = commit.inspect_ok(move |chunk| {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let room = REMEMBERED_MAX.saturating_sub(seen.len());
-        seen.extend(chunk.iter().take(room).map(|file| file.path.clone()));
+        seen.extend(chunk.iter().take(room).map(FileRef::key));
     });
     let live = live.map_ok(move |mut chunk| {
         let named = named.lock().unwrap_or_else(PoisonError::into_inner);
         if !named.is_empty() {
-            chunk.retain(|file| !named.contains(&file.path));
+            chunk.retain(|file| !named.contains(&file.key()));
         }
         chunk
     });

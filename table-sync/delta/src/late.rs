@@ -80,7 +80,7 @@ impl Look<'_> {
 
     fn attach(&mut self, version: u64, steps: Vec<Step>) {
         let position = Position::Version(version);
-        self.late.publications.push(Publication { position, kind: Kind::Attach, steps });
+        self.late.publications.push(Publication::of(position, Kind::Attach, steps));
     }
 
     fn known(&self, key: &RelPath, object: &LogObject) -> Option<Verdict> {

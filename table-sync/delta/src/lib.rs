@@ -37,4 +37,4 @@ mod verify;
 
 pub use inspect::Inspection;
 pub use log::{DeltaLog, Options};
-pub use reference::AbsolutePaths;
+pub use reference::{AbsolutePaths, AliasRoot, AliasRootError};

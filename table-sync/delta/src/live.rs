@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use futures::{future, stream};
-use table_sync_core::{FileRef, RelPath, Role, SetDigest, SourceError};
+use table_sync_core::{FileKey, FileRef, Role, SetDigest, SourceError};
 
 use crate::action::{Action, Remove};
 use crate::checkpoint::{Checkpoint, to_refs};
@@ -22,6 +22,7 @@ use crate::files::{self, LiveFile, Origin, Visit, stream_actions};
 use crate::listing::{CheckpointSet, Listing};
 use crate::log::{LogReader, key_error};
 use crate::name::commit_key;
+use crate::reference::Reference;
 
 /// A stream of the files of a snapshot.
 pub(crate) type LiveStream = BoxStream<'static, Result<Vec<LiveFile>, SourceError>>;
@@ -29,15 +30,15 @@ pub(crate) type LiveStream = BoxStream<'static, Result<Vec<LiveFile>, SourceErro
 /// What a commit says about one file.
 pub(crate) enum Mention {
     Added(LiveFile),
-    Removed { path: RelPath, unique_id: Option<Box<str>> },
+    Removed { key: FileKey, unique_id: Option<Box<str>> },
 }
 
 impl Mention {
-    /// The file's key: its path and the id of its deletion vector.
-    pub(crate) fn key(&self) -> (&RelPath, Option<&str>) {
+    /// What tells a live file from others: its object and the id of its deletion vector.
+    pub(crate) fn key(&self) -> (&FileKey, Option<&str>) {
         match self {
-            Self::Added(file) => (&file.path, file.qualifier()),
-            Self::Removed { path, unique_id } => (path, unique_id.as_deref()),
+            Self::Added(file) => (&file.key, file.qualifier()),
+            Self::Removed { key, unique_id } => (key, unique_id.as_deref()),
         }
     }
 }
@@ -95,19 +96,25 @@ impl Replay {
             chunk.into_iter().map(Mention::Added).collect()
         });
         let mut seen = HashSet::new();
+        let reference = reader.reference().clone();
         // An entry of the base is unique by protocol, so only commits add to the set.
         let commits = commits.map_ok(|chunk| (chunk, true));
         let base = base.map_ok(|chunk| (chunk, false));
         commits
             .chain(base)
-            .map_ok(move |(chunk, remember)| first_mentions(chunk, remember, &mut seen))
+            .map_ok(move |(chunk, remember)| first_mentions(chunk, remember, &mut seen, &reference))
             .try_filter(|chunk| future::ready(!chunk.is_empty()))
             .boxed()
     }
 }
 
 /// Keeps the added files of which nothing newer was said.
-fn first_mentions(chunk: Vec<Mention>, remember: bool, seen: &mut HashSet<u128>) -> Vec<LiveFile> {
+fn first_mentions(
+    chunk: Vec<Mention>,
+    remember: bool,
+    seen: &mut HashSet<u128>,
+    reference: &Reference,
+) -> Vec<LiveFile> {
     let mut live = Vec::new();
     for mention in chunk {
         if seen.is_empty() && !remember {
@@ -116,8 +123,8 @@ fn first_mentions(chunk: Vec<Mention>, remember: bool, seen: &mut HashSet<u128>)
             }
             continue;
         }
-        let (path, id) = mention.key();
-        let key = SetDigest::entry(path.as_str(), id);
+        let (key, id) = mention.key();
+        let key = SetDigest::entry(&reference.name(key), id);
         let first = if remember { seen.insert(key) } else { !seen.contains(&key) };
         if let (true, Mention::Added(file)) = (first, mention) {
             live.push(file);
@@ -184,9 +191,9 @@ pub(crate) fn mentions_of(
             Action::Remove(Remove { path, deletion_vector }) => {
                 // What does not resolve was never live here: its `add` would have been refused.
                 let vector = files::vector(deletion_vector.as_ref(), &reference);
-                if let (Ok(path), Ok(vector)) = (reference.resolve(&path), vector) {
+                if let (Ok(key), Ok(vector)) = (reference.resolve(&path), vector) {
                     let unique_id = vector.map(|vector| vector.unique_id);
-                    out.push(Mention::Removed { path, unique_id });
+                    out.push(Mention::Removed { key, unique_id });
                 }
             }
             _ => {}
@@ -197,11 +204,14 @@ pub(crate) fn mentions_of(
 }
 
 /// Digest of a stream of files.
-pub(crate) async fn digest(mut files: LiveStream) -> Result<SetDigest, SourceError> {
+pub(crate) async fn digest(
+    reader: &LogReader,
+    mut files: LiveStream,
+) -> Result<SetDigest, SourceError> {
     let mut digest = SetDigest::default();
     while let Some(chunk) = files.try_next().await? {
         for file in chunk {
-            digest.insert(file.path.as_str(), file.qualifier());
+            digest.insert(&reader.reference().name(&file.key), file.qualifier());
         }
     }
     Ok(digest)
@@ -231,26 +241,26 @@ pub(crate) async fn live_at(
         if !listing.commits.contains(&version) {
             return in_snapshot(reader, listing, file, head).await;
         }
-        if let Some(live) = newest_mention(reader, version, &file.path).await? {
+        if let Some(live) = newest_mention(reader, version, &file.key()).await? {
             return Ok(live);
         }
     }
     Ok(true)
 }
 
-/// What a commit leaves of a path: `None` when it does not mention it.
+/// What a commit leaves of an object: `None` when it does not mention it.
 async fn newest_mention(
     reader: &LogReader,
     version: u64,
-    path: &RelPath,
+    key: &FileKey,
 ) -> Result<Option<bool>, SourceError> {
     let mut mentions = mentions(reader.clone(), version).await?;
     let mut found = None;
     while let Some(chunk) = mentions.try_next().await? {
         for mention in chunk {
             match mention {
-                Mention::Added(file) if file.path == *path => return Ok(Some(true)),
-                Mention::Removed { path: removed, .. } if removed == *path => found = Some(false),
+                Mention::Added(file) if file.key == *key => return Ok(Some(true)),
+                Mention::Removed { key: removed, .. } if removed == *key => found = Some(false),
                 _ => {}
             }
         }
@@ -268,11 +278,12 @@ async fn in_snapshot(
         let path = commit_key(head).map_err(key_error)?;
         return Err(SourceError::Missing { path });
     };
+    let key = file.key();
     let mut files = replay.files(reader);
     while let Some(chunk) = files.try_next().await? {
         let named = |live: &LiveFile| {
             let vector = live.vector.as_ref().and_then(|vector| vector.file.as_ref());
-            live.path == file.path || vector == Some(&file.path)
+            live.key == key || vector == Some(&key)
         };
         if chunk.iter().any(named) {
             return Ok(true);

@@ -23,7 +23,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::commit::LogBytes;
 use crate::name::{LOG_PREFIX, last_checkpoint_key};
-use crate::reference::{AbsolutePaths, Reference};
+use crate::reference::{AbsolutePaths, Reference, is_mapped};
 use crate::verify::Verdicts;
 
 /// Bytes of one write to a spool file.
@@ -37,6 +37,9 @@ pub struct Options {
     /// Where the table's root is, as its writers spell it: `s3://bucket/prefix`. Only
     /// [`AbsolutePaths::Alias`] needs it.
     pub table_url: Option<String>,
+    /// Where this log's own root is, when it is a replica of the one at `table_url`. Only
+    /// [`AbsolutePaths::Alias`] needs it: see [`DeltaLog::misplaced`].
+    pub replica_url: Option<String>,
     /// Folder for log objects too large for memory.
     pub spool_dir: PathBuf,
     /// Whether the store lists keys in byte order. S3 and GCS do, and a pass then stops before
@@ -49,6 +52,7 @@ impl Default for Options {
         Self {
             absolute_paths: AbsolutePaths::Refuse,
             table_url: None,
+            replica_url: None,
             spool_dir: std::env::temp_dir(),
             lists_in_order: false,
         }
@@ -73,10 +77,31 @@ impl DeltaLog {
         root: &str,
         options: Options,
     ) -> Result<Self, object_store::path::Error> {
-        let reference = Reference::new(options.absolute_paths, options.table_url.as_deref());
+        let reference = Reference::new(&options.absolute_paths, options.table_url.as_deref());
         let root = Path::parse(root)?;
         let shared = Shared { store, root, reference, options };
         Ok(Self { reader: LogReader { shared: Arc::new(shared) }, verdicts: Arc::default() })
+    }
+
+    /// Why this log cannot be a replica whose absolute references are followed: readers there
+    /// would follow them to another place than the one that holds the copies, and so leave the
+    /// site. `None` where it can, and where absolute references are refused anyway.
+    ///
+    /// The log's bytes are never rewritten, so its references lead to the same bucket and key at
+    /// every site; it is the readers' setting of the endpoint that makes them local.
+    pub fn misplaced(&self) -> Option<Blocked> {
+        let Options { absolute_paths, table_url, replica_url, .. } = &self.reader.shared.options;
+        let (Some(table), Some(replica)) = (table_url, replica_url) else { return None };
+        if *absolute_paths == AbsolutePaths::Refuse || is_mapped(table, replica) {
+            return None;
+        }
+        let message = format!(
+            "{replica} cannot be a target with --absolute-paths alias: readers there would follow \
+             absolute references of the log to {table}, away from the copies; a target for them \
+             has the source's bucket and path at another endpoint, to which its readers are set; \
+             name such a target, or leave the option away for tables without such references"
+        );
+        Some(Blocked::table(BlockCode::ForeignPath, message))
     }
 }
 

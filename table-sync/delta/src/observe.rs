@@ -87,7 +87,8 @@ pub(crate) fn source_view(observed: Observed) -> SourceView {
         .collect();
     bases.sort_unstable_by_key(|base| base.position);
     bases.dedup();
-    SourceView { commits, bases, objects, listed_from: from.map(Position::Version) }
+    let listed_from = from.map(Position::Version);
+    SourceView { commits, bases, objects, listed_from, ..SourceView::default() }
 }
 
 fn commit_entry(version: u64, object: &LogObject) -> CommitEntry {

@@ -23,6 +23,9 @@ use crate::observe::{Observed, observe};
 #[async_trait]
 impl ReplicaLog for DeltaLog {
     async fn observe(&self, hint: Option<Hint>) -> Result<ReplicaView, ReplicaError> {
+        if let Some(blocked) = self.misplaced() {
+            return Err(blocked.into());
+        }
         let view = match hint {
             Some(Hint { head: Position::Version(head), earliest_readable }) => {
                 look_from(self, head, earliest_readable).await?
@@ -171,6 +174,7 @@ async fn view(
         pointer: None,
         objects: observed.objects,
         listed_from: observed.from.map(Position::Version),
+        ..ReplicaView::default()
     })
 }
 

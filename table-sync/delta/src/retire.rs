@@ -3,6 +3,7 @@
 //! # Invariants
 //! - A file goes only when a commit took it out and neither the promised version nor any later
 //!   commit names it, as data or as deletion vector.
+//! - A file of another table never goes, whatever this log says of it.
 //! - Memory: one entry for each file that commits of the range took out.
 //!
 //! Source: Delta protocol, "Add File and Remove File", tombstones; "Add CDC File".
@@ -12,7 +13,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use table_sync_core::{FileRef, FileStream, RelPath, Role, SourceError};
+use table_sync_core::{FileKey, FileRef, FileStream, Place, Role, SourceError};
 
 use crate::action::Action;
 use crate::describe::read_commit;
@@ -36,27 +37,25 @@ pub(crate) async fn retirable(
     let promised = *range.end();
     let mut candidates = BTreeMap::new();
     for version in range.filter(|version| listing.commits.contains(version)) {
-        for (path, role) in taken_out(reader, version, promised).await? {
-            candidates.insert(path, role);
-        }
+        let own = |(key, _): &(FileKey, Role)| key.place == Place::Table;
+        candidates.extend(taken_out(reader, version, promised).await?.into_iter().filter(own));
     }
     while let Some(chunk) = live.try_next().await? {
         for file in chunk {
             let mut needed = Vec::new();
             file.push_refs(&mut needed);
             for file in needed {
-                candidates.remove(&file.path);
+                candidates.remove(&file.key());
             }
         }
     }
     for version in later {
-        for path in named(reader, version).await? {
-            candidates.remove(&path);
+        for key in named(reader, version).await? {
+            candidates.remove(&key);
         }
     }
     let files = candidates.into_iter();
-    let files: Vec<FileRef> =
-        files.map(|(path, role)| FileRef { path, size_bytes: None, role }).collect();
+    let files: Vec<FileRef> = files.map(|(key, role)| files::file_ref(key, None, role)).collect();
     let chunks: Vec<_> = files.chunks(CHUNK_FILES).map(|chunk| Ok(chunk.to_vec())).collect();
     Ok(stream::iter(chunks).boxed())
 }
@@ -67,13 +66,13 @@ async fn taken_out(
     reader: &LogReader,
     version: u64,
     promised: u64,
-) -> Result<Vec<(RelPath, Role)>, SourceError> {
+) -> Result<Vec<(FileKey, Role)>, SourceError> {
     let reference = reader.reference().clone();
-    let visit: Visit<(RelPath, Role)> = Arc::new(move |action, out| {
+    let visit: Visit<(FileKey, Role)> = Arc::new(move |action, out| {
         match action {
             Action::Remove(remove) => {
-                if let Ok(path) = reference.resolve(&remove.path) {
-                    out.push((path, Role::Data));
+                if let Ok(key) = reference.resolve(&remove.path) {
+                    out.push((key, Role::Data));
                 }
                 let vector = files::vector(remove.deletion_vector.as_ref(), &reference);
                 if let Some(file) = vector.ok().flatten().and_then(|vector| vector.file) {
@@ -81,8 +80,8 @@ async fn taken_out(
                 }
             }
             Action::Cdc(cdc) if version < promised => {
-                if let Ok(path) = reference.resolve(&cdc.path) {
-                    out.push((path, Role::ChangeData));
+                if let Ok(key) = reference.resolve(&cdc.path) {
+                    out.push((key, Role::ChangeData));
                 }
             }
             _ => {}
@@ -93,9 +92,9 @@ async fn taken_out(
 }
 
 /// Files that a commit names as its own.
-async fn named(reader: &LogReader, version: u64) -> Result<Vec<RelPath>, SourceError> {
+async fn named(reader: &LogReader, version: u64) -> Result<Vec<FileKey>, SourceError> {
     let reference = reader.reference().clone();
-    let visit: Visit<RelPath> = Arc::new(move |action, out| {
+    let visit: Visit<FileKey> = Arc::new(move |action, out| {
         match action {
             Action::Add(add) => {
                 out.extend(reference.resolve(&add.path));

@@ -149,6 +149,6 @@ impl SourceLog for DeltaLog {
     ) -> Result<SetDigest, SourceError> {
         let replays = self.replay(view, version(position)).await?;
         let replay = live::first_readable(&self.reader, replays).await?;
-        live::digest(replay.files(&self.reader)).await
+        live::digest(&self.reader, replay.files(&self.reader)).await
     }
 }

@@ -18,6 +18,7 @@ use crate::files::{Origin, check_bytes};
 use crate::listing::{CheckpointSet, Listing};
 use crate::live::{self, Mention, Replay, mentions, mentions_of};
 use crate::log::{LogReader, ObjectRead};
+use crate::reference::Reference;
 
 /// Verdicts that are remembered.
 const VERDICTS_MAX: usize = 4096;
@@ -89,7 +90,7 @@ pub(crate) async fn checkpoint(
         Err(error) => return held(key, error),
     };
     for replay in Replay::candidates(listing, set.version, true) {
-        match live::digest(replay.files(reader)).await {
+        match live::digest(reader, replay.files(reader)).await {
             Ok(expect) if expect == digest => return Ok(Verdict::Fit),
             Ok(expect) => {
                 let (found, wanted) = (digest.count(), expect.count());
@@ -111,7 +112,7 @@ async fn checkpoint_digest(
     set: &CheckpointSet,
 ) -> Result<SetDigest, SourceError> {
     let checkpoint = Checkpoint::open(reader, set).await?;
-    live::digest(checkpoint.files(reader)).await
+    live::digest(reader, checkpoint.files(reader)).await
 }
 
 /// Judges a compacted file against its commits.
@@ -143,13 +144,13 @@ async fn compacted_mismatch(
     let mut found = MentionDigest::default();
     let mut own = mentions_of(reader, read.bytes, origin);
     while let Some(chunk) = own.try_next().await? {
-        chunk.iter().for_each(|mention| found.add(mention));
+        chunk.iter().for_each(|mention| found.add(mention, reader.reference()));
     }
     let mut expect = MentionDigest::default();
     for version in versions.rev() {
         let mut commit = mentions(reader.clone(), version).await?;
         while let Some(chunk) = commit.try_next().await? {
-            chunk.iter().for_each(|mention| expect.add(mention));
+            chunk.iter().for_each(|mention| expect.add(mention, reader.reference()));
         }
     }
     Ok(found.digest != expect.digest)
@@ -163,14 +164,15 @@ struct MentionDigest {
 }
 
 impl MentionDigest {
-    fn add(&mut self, mention: &Mention) {
-        let (path, id) = mention.key();
-        if self.seen.insert(SetDigest::entry(path.as_str(), id)) {
+    fn add(&mut self, mention: &Mention, reference: &Reference) {
+        let (key, id) = mention.key();
+        let name = reference.name(key);
+        if self.seen.insert(SetDigest::entry(&name, id)) {
             let sign = match mention {
                 Mention::Added(_) => '+',
                 Mention::Removed { .. } => '-',
             };
-            self.digest.insert(&format!("{sign}{path}"), id);
+            self.digest.insert(&format!("{sign}{name}"), id);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use table_sync_core::RelPath;
+use table_sync_core::FileKey;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::Options;
@@ -15,14 +15,14 @@ use crate::Options;
 /// would still take the places of the others.
 pub(crate) struct InFlight {
     permits: Semaphore,
-    paths: Mutex<HashSet<RelPath>>,
+    keys: Mutex<HashSet<FileKey>>,
     left: Notify,
 }
 
 impl InFlight {
     pub(crate) fn new(options: &Options) -> Self {
         let permits = Semaphore::new(options.transfers.get());
-        Self { permits, paths: Mutex::default(), left: Notify::new() }
+        Self { permits, keys: Mutex::default(), left: Notify::new() }
     }
 
     /// Waits for a place among the transfers.
@@ -31,8 +31,8 @@ impl InFlight {
         self.permits.acquire().await.ok()
     }
 
-    /// Waits until nobody else works on the path. `true` when somebody did.
-    pub(crate) async fn enter(&self, path: &RelPath) -> (Entered<'_>, bool) {
+    /// Waits until nobody else works on the object. `true` when somebody did.
+    pub(crate) async fn enter(&self, key: &FileKey) -> (Entered<'_>, bool) {
         let mut waited = false;
         loop {
             let left = self.left.notified();
@@ -40,9 +40,9 @@ impl InFlight {
             // Registered before the look, so that no wake-up is missed.
             left.as_mut().enable();
             let entered =
-                self.paths.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+                self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
             if entered {
-                return (Entered { all: self, path: path.clone() }, waited);
+                return (Entered { all: self, key: key.clone() }, waited);
             }
             waited = true;
             left.await;
@@ -53,12 +53,12 @@ impl InFlight {
 /// Leaves when it is dropped.
 pub(crate) struct Entered<'a> {
     all: &'a InFlight,
-    path: RelPath,
+    key: FileKey,
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        self.all.paths.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
+        self.all.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
         self.all.left.notify_waiters();
     }
 }

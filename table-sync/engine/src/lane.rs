@@ -1,10 +1,10 @@
 //! One target during a pass: what stopped it, and what was done there.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use table_sync_core::{BlockCode, Blocked, Position};
+use table_sync_core::{BlockCode, Blocked, Position, ReplicaView};
 use table_sync_store::{ReadError, WriteError};
 
 use tokio::sync::Notify;
@@ -19,6 +19,8 @@ pub(crate) enum Stop {
     Failed(Failure),
     /// A person must decide.
     Blocked(Blocked),
+    /// Publishing now would show a state that never was; what is waited for.
+    Held(String),
     /// The target trails the others and goes on alone.
     Behind,
 }
@@ -26,6 +28,8 @@ pub(crate) enum Stop {
 /// One target, shared by the tasks that write to it.
 pub(crate) struct Lane {
     pub(crate) target: Target,
+    /// What the replica held when the round began.
+    pub(crate) replica: ReplicaView,
     /// Every object in the table's folder was written by us, whole: sizes can be trusted where
     /// the store keeps no checksum.
     pub(crate) ours_from_start: bool,
@@ -42,13 +46,21 @@ pub(crate) struct Lane {
     pub(crate) copied_files: AtomicU64,
     pub(crate) copied_bytes: AtomicU64,
     pub(crate) skipped_files: AtomicU64,
+    /// Publications during which some readers saw a mixture, and for how long.
+    pub(crate) windows: Mutex<Vec<(Position, Duration)>>,
 }
 
 impl Lane {
-    pub(crate) fn new(source: &Source, target: Target, ours_from_start: bool) -> Self {
+    pub(crate) fn new(
+        source: &Source,
+        target: Target,
+        replica: ReplicaView,
+        ours_from_start: bool,
+    ) -> Self {
         let same_store = target.store.can_copy_from(&source.store);
         Self {
             target,
+            replica,
             ours_from_start,
             same_store,
             ask_first: AtomicBool::new(false),
@@ -59,6 +71,7 @@ impl Lane {
             copied_files: AtomicU64::new(0),
             copied_bytes: AtomicU64::new(0),
             skipped_files: AtomicU64::new(0),
+            windows: Mutex::default(),
         }
     }
 

@@ -36,7 +36,7 @@ mod verify;
 pub use clock::{Clock, SystemClock};
 pub use descriptor::{Descriptor, descriptor_key, probe_key};
 pub use follow::follow;
-pub use options::{Options, Source, Target};
+pub use options::{Options, Root, Source, Target};
 pub use pass::pass;
 pub use progress::{Event, Progress, Quiet};
 pub use report::{Failure, FailureCode, PassReport, TargetReport};

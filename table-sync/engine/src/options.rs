@@ -4,7 +4,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use table_sync_core::{Position, ReplicaLog, SourceLog, Start};
+use table_sync_core::{FileRef, Place, Position, ReplicaLog, SourceLog, Start};
 use table_sync_store::Store;
 
 use crate::{Clock, SystemClock};
@@ -18,6 +18,8 @@ pub struct Source {
     pub store: Store,
     /// The table's path below the store root.
     pub table: String,
+    /// Alias roots, by the index of [`Place::Alias`].
+    pub roots: Vec<Root>,
     /// For reports: no credentials.
     pub url: String,
 }
@@ -35,8 +37,20 @@ pub struct Target {
     pub state: Store,
     /// The table's path below the store root.
     pub table: String,
+    /// Alias roots, by the index of [`Place::Alias`]; the same number as at the source.
+    pub roots: Vec<Root>,
     /// For reports: no credentials.
     pub url: String,
+}
+
+/// A declared folder beside the table's own root, as one side holds it: files of another table,
+/// which are read at the source and created at the target, but never replaced or removed there.
+#[derive(Clone)]
+pub struct Root {
+    /// The store that holds it.
+    pub store: Store,
+    /// Its path below the store root.
+    pub folder: String,
 }
 
 /// How a pass is carried out.
@@ -86,6 +100,51 @@ impl Default for Options {
             clock: Arc::new(SystemClock),
         }
     }
+}
+
+/// A file lies below a root that was not opened.
+#[derive(Debug, thiserror::Error)]
+#[error("open the alias root of {path}: {declared} are open")]
+pub(crate) struct NotOpened {
+    path: String,
+    declared: usize,
+}
+
+impl Source {
+    /// The store that holds a file here, and its key.
+    pub(crate) fn object(&self, file: &FileRef) -> Result<(&Store, String), NotOpened> {
+        object(&self.store, &self.table, &self.roots, file)
+    }
+
+    /// A file as messages name it: its path below the table root, or the whole URL when it is of
+    /// another table.
+    pub fn name_of(&self, file: &FileRef) -> String {
+        match (file.place, self.object(file)) {
+            (Place::Alias(_), Ok((store, key))) => object_key(store.url(), &key),
+            _ => file.path.to_string(),
+        }
+    }
+}
+
+impl Target {
+    /// The store that holds a file here, and its key.
+    pub(crate) fn object(&self, file: &FileRef) -> Result<(&Store, String), NotOpened> {
+        object(&self.store, &self.table, &self.roots, file)
+    }
+}
+
+fn object<'a>(
+    store: &'a Store,
+    table: &str,
+    roots: &'a [Root],
+    file: &FileRef,
+) -> Result<(&'a Store, String), NotOpened> {
+    let key = file.path.as_str();
+    let Place::Alias(index) = file.place else { return Ok((store, object_key(table, key))) };
+    let root = roots
+        .get(usize::from(index))
+        .ok_or_else(|| NotOpened { path: file.path.to_string(), declared: roots.len() })?;
+    Ok((&root.store, object_key(&root.folder, key)))
 }
 
 /// Key of a table's object below the store root.

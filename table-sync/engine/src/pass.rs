@@ -26,9 +26,11 @@ mod ancestry;
 mod arrive;
 mod attach;
 mod execute;
+mod key_lengths;
 mod retire;
 mod source;
 mod surveyed;
+mod tailored;
 
 use ancestry::Ancestors;
 use execute::{Halt, Scheduled};
@@ -137,6 +139,14 @@ impl Run {
         match stop {
             Stop::Blocked(blocked) => self.block(blocked),
             Stop::Failed(failure) => self.fail(failure),
+            Stop::Held(reason) => {
+                self.report.state = match self.report.head {
+                    Some(_) => TableState::CatchingUp,
+                    None => TableState::Unpublished,
+                };
+                self.report.warnings.push(reason);
+                self.finished = true;
+            }
             Stop::Behind => {}
         }
     }
@@ -180,7 +190,12 @@ async fn group(context: Arc<Context>, mut runs: Vec<Run>, slow: Slow) -> GroupOu
         let Some(mut view) = observe_source(&context, &mut runs).await else { break };
         view.bases.retain(|base| !learned.no_bases.contains(&base.position));
         source_head = source_head.max(view.head());
-        learned.goal = learned.goal.or(view.head());
+        // In a set a base is whole only as the newest state: there is no earlier goal to keep to.
+        learned.goal = match view.set {
+            None => learned.goal.or(view.head()),
+            Some(_) => None,
+        };
+        let view = Arc::new(view);
         plan_runs(&context, &view, &mut runs, &mut learned).await;
         let halt = round(&context, &view, &mut runs, &mut learned, &slow).await;
         if let Some(halt) = halt {
@@ -254,6 +269,7 @@ async fn observe_source(context: &Context, runs: &mut [Run]) -> Option<SourceVie
 
 async fn plan_runs(context: &Context, view: &SourceView, runs: &mut [Run], learned: &mut Learned) {
     for run in runs.iter_mut().filter(|run| !run.finished) {
+        view.place(&mut run.view);
         if let Err(stop) = learned.ancestors.check(context, view, run).await {
             run.stop(stop);
             continue;
@@ -283,7 +299,7 @@ async fn plan_runs(context: &Context, view: &SourceView, runs: &mut [Run], learn
 /// Carries out one round of the plans. Runs without work are completed and finished.
 async fn round(
     context: &Arc<Context>,
-    view: &SourceView,
+    view: &Arc<SourceView>,
     runs: &mut Vec<Run>,
     learned: &mut Learned,
     slow: &Slow,
@@ -298,7 +314,8 @@ async fn round(
     join_all(prepared).await;
     let lanes: Vec<Option<(usize, Arc<Lane>)>> =
         runs.iter().map(|run| Some((run.index, lane_of(context, run)?))).collect();
-    let schedule = merge(runs, &lanes);
+    let round_max = context.source.log.round_max(view);
+    let schedule = merge(runs, &lanes, round_max.unwrap_or(ROUND_PUBLICATIONS));
     if schedule.is_empty() {
         return None;
     }
@@ -338,6 +355,9 @@ fn account(run: &mut Run, lane: &Lane, published: &[Planned]) {
     run.report.copied_files += files;
     run.report.copied_bytes += bytes;
     run.report.skipped_files += skipped;
+    let windows = lane.windows.lock().unwrap_or_else(|lock| lock.into_inner());
+    run.report.windows.extend(windows.iter().copied());
+    drop(windows);
     note_published(run, published);
 }
 
@@ -346,16 +366,17 @@ fn lane_of(context: &Context, run: &Run) -> Option<Arc<Lane>> {
         return None;
     }
     let ours = run.arrival.as_ref().is_some_and(|arrival| arrival.ours_from_start());
-    Some(Arc::new(Lane::new(&context.source, run.target.clone(), ours)))
+    let lane = Lane::new(&context.source, run.target.clone(), run.view.clone(), ours);
+    Some(Arc::new(lane))
 }
 
 /// Merges the targets' plans into one schedule, ascending by position, so that a file which
 /// several targets need is read once.
-fn merge(runs: &[Run], lanes: &[Option<(usize, Arc<Lane>)>]) -> Vec<Scheduled> {
+fn merge(runs: &[Run], lanes: &[Option<(usize, Arc<Lane>)>], round_max: usize) -> Vec<Scheduled> {
     let mut merged: BTreeMap<(Position, u8), Scheduled> = BTreeMap::new();
     for (run, lane) in runs.iter().zip(lanes) {
         let Some((_, lane)) = lane else { continue };
-        for planned in run.plan.publications.iter().take(ROUND_PUBLICATIONS) {
+        for planned in run.plan.publications.iter().take(round_max) {
             let rank = u8::from(planned.kind == PlannedKind::Append);
             let entry = merged.entry((planned.position, rank));
             let entry = entry.or_insert_with(|| Scheduled { planned: *planned, lanes: Vec::new() });
@@ -391,6 +412,9 @@ async fn complete(context: &Context, view: &SourceView, run: &mut Run) {
                 (Some(head), Some(source)) if head < source => TableState::CatchingUp,
                 _ => TableState::Ok,
             };
+            if let Some(wait) = view.set.as_ref().and_then(|set| set.wait.clone()) {
+                run.warn(context, wait);
+            }
             run.finished = true;
         }
     }

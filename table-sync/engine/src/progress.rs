@@ -1,5 +1,7 @@
 //! What a pass tells while it runs.
 
+use std::time::Duration;
+
 use table_sync_core::{PlannedKind, Position};
 
 /// One thing that happened. Borrowed: a sink that keeps it copies what it needs.
@@ -45,6 +47,22 @@ pub enum Event<'a> {
         position: Position,
         /// How.
         kind: PlannedKind,
+    },
+    /// From now on some readers see a mixture of two states.
+    WindowOpened {
+        /// The target's URL.
+        target: &'a str,
+        /// The position that is becoming visible.
+        position: Position,
+    },
+    /// All readers see one state again.
+    WindowClosed {
+        /// The target's URL.
+        target: &'a str,
+        /// The position that became visible.
+        position: Position,
+        /// For how long it was open.
+        time: Duration,
     },
     /// Something a person may want to know.
     Warning {

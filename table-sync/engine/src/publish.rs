@@ -4,23 +4,25 @@
 //! call is invisible; all work after it is bookkeeping.
 //!
 //! # Invariants
-//! - A step starts only when the one before it is done.
+//! - A step starts only when the one before it is done; what is staged is done before the first.
 //! - `Create` never overwrites: an object that is there must hold equal bytes, else the target
 //!   has diverged and the table halts.
 //! - An unknown outcome is resolved by reading back, never by trying again blindly.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::{BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use table_sync_core::{
     BlockCode, Blocked, Body, BoxError, Expect, ObjectIdentity, Op, Publication, RelPath, Step,
 };
 use table_sync_store::{Precondition, ReadError, WriteError};
 
+use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
 
-use crate::Target;
+use crate::{Event, Target};
 use crate::lane::{
     Stop, final_stop, source_read_failure, target_read_failure, target_write_failure,
 };
@@ -29,17 +31,48 @@ use crate::report::{Failure, FailureCode};
 use crate::retry::Budget;
 use crate::transfer::Context;
 
-/// Carries out a publication. On `Err` some of its steps may be done; doing all of it again is
-/// harmless.
-pub(crate) async fn carry_out(
+/// Carries out what must be there before the files of a publication are.
+pub(crate) async fn carry_out_ahead(
     context: &Context,
     target: &Target,
     publication: &Publication,
 ) -> Result<(), Stop> {
-    for step in &publication.steps {
+    for step in &publication.ahead {
         carry_out_step(context, target, publication, step).await?;
     }
     Ok(())
+}
+
+/// Carries out a publication, whose files are there. On `Err` some of its steps may be done; doing
+/// all of it again is harmless.
+///
+/// Answers for how long some readers saw a mixture, where the publication has such a window.
+pub(crate) async fn carry_out(
+    context: &Context,
+    target: &Target,
+    publication: &Publication,
+) -> Result<Option<Duration>, Stop> {
+    carry_out_ahead(context, target, publication).await?;
+    let staged = publication.staged.iter();
+    let staged: Vec<_> =
+        staged.map(|step| carry_out_step(context, target, publication, step)).collect();
+    let at_once = context.options.transfers.get();
+    stream::iter(staged).buffer_unordered(at_once).try_collect::<()>().await?;
+    let mut opened: Option<Instant> = None;
+    for step in &publication.steps {
+        if publication.window && step.reveals.is_some() && opened.is_none() {
+            opened = Some(Instant::now());
+            let (target, position) = (&target.url, publication.position);
+            context.progress.event(Event::WindowOpened { target, position });
+        }
+        carry_out_step(context, target, publication, step).await?;
+    }
+    let window = opened.map(|at| at.elapsed());
+    if let Some(time) = window {
+        let (target, position) = (&target.url, publication.position);
+        context.progress.event(Event::WindowClosed { target, position, time });
+    }
+    Ok(window)
 }
 
 /// How one attempt at a step ended, when it is not done.
@@ -82,6 +115,7 @@ struct StepAttempt<'a> {
 impl StepAttempt<'_> {
     async fn run(&self) -> Result<(), Trouble> {
         let on = match &self.step.op {
+            Op::Delete => return self.delete().await,
             Op::Create | Op::CreateOrKeep | Op::CreateOrReplace => Precondition::Absent,
             Op::Replace { expect: Expect::Absent } => Precondition::Absent,
             Op::Replace { expect: Expect::Identity(identity) } => {
@@ -123,6 +157,17 @@ impl StepAttempt<'_> {
                 Err(error) => Err(Trouble::Retry(target_write_failure(&error))),
             },
             Op::Replace { .. } => Err(Trouble::Stop(Stop::Failed(self.contended()))),
+            Op::Delete => Ok(()),
+        }
+    }
+
+    async fn delete(&self) -> Result<(), Trouble> {
+        match self.target.store.delete(&self.key(), None).await {
+            Ok(()) => Ok(()),
+            Err(error) => match final_stop(&error, Some(self.publication.position)) {
+                Some(stop) => Err(Trouble::Stop(stop)),
+                None => Err(Trouble::Retry(target_write_failure(&error))),
+            },
         }
     }
 
@@ -141,7 +186,8 @@ impl StepAttempt<'_> {
             (Body::Spool(file), _) => {
                 store.create_file(&key, &file.path, file.size_bytes).await.map(drop)
             }
-            (Body::Copy(identity), on) => {
+            (Body::Nothing, _) => Ok(()),
+            (Body::Copy(identity) | Body::CopyOf(_, identity), on) => {
                 let body = self.source_body(identity).await?;
                 store.upload(&key, identity.size_bytes, body, on).await.map(drop)
             }
@@ -153,7 +199,11 @@ impl StepAttempt<'_> {
         &self,
         identity: &ObjectIdentity,
     ) -> Result<BoxStream<'static, Result<Bytes, BoxError>>, Trouble> {
-        let key = object_key(&self.context.source.table, self.step.key.as_str());
+        let key = match &self.step.body {
+            Body::CopyOf(key, _) => key,
+            _ => &self.step.key,
+        };
+        let key = object_key(&self.context.source.table, key.as_str());
         let reading = self.context.source.store.read(&key, None, Some(identity)).await;
         match reading {
             Ok(reading) => Ok(reading.body.map(|chunk| Ok(chunk?)).boxed()),
@@ -183,8 +233,13 @@ impl StepAttempt<'_> {
                 let ours = spooled(&file.path).await;
                 equal(there.body.map(|chunk| Ok(chunk?)).boxed(), ours).await
             }
-            Body::Copy(wanted) if wanted.size_bytes != there.object_bytes => Ok(false),
-            Body::Copy(wanted) => {
+            Body::Nothing => Ok(true),
+            Body::Copy(wanted) | Body::CopyOf(_, wanted)
+                if wanted.size_bytes != there.object_bytes =>
+            {
+                Ok(false)
+            }
+            Body::Copy(wanted) | Body::CopyOf(_, wanted) => {
                 let ours = self.source_body(wanted).await?;
                 equal(there.body.map(|chunk| Ok(chunk?)).boxed(), ours).await
             }

@@ -1,6 +1,7 @@
 //! What a pass did, per target.
 
 use std::fmt;
+use std::time::Duration;
 
 use table_sync_core::{Blocked, Position, TableState, with_causes};
 
@@ -48,6 +49,8 @@ pub struct TargetReport {
     pub failure: Option<Failure>,
     /// What a person may want to know.
     pub warnings: Vec<String>,
+    /// Publications during which some readers saw a mixture of two states, and for how long.
+    pub windows: Vec<(Position, Duration)>,
 }
 
 impl TargetReport {
@@ -67,6 +70,7 @@ impl TargetReport {
             blocked: None,
             failure: None,
             warnings: Vec::new(),
+            windows: Vec::new(),
         }
     }
 }

@@ -6,10 +6,9 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use table_sync_core::{Blocked, FileRef, Lag, Plan, Position, SourceError, SourceView, TableState};
 
 use crate::lane::{Stop, target_read_failure};
-use crate::options::object_key;
 use crate::pass::{Surveyed, retry_source, source_stop, survey_target};
 use crate::rate::Rate;
-use crate::report::Failure;
+use crate::report::{Failure, FailureCode};
 use crate::transfer::Context;
 use crate::{Options, Progress, Source, Target};
 
@@ -87,7 +86,7 @@ pub async fn estimate(
             Ok(surveyed) => fill(&context, target, surveyed, &mut estimate).await,
             Err(Stop::Failed(failure)) => estimate.failure = Some(failure),
             Err(Stop::Blocked(blocked)) => estimate.plan.refusal = Some(blocked),
-            Err(Stop::Behind) => {}
+            Err(Stop::Behind | Stop::Held(_)) => {}
         }
         estimates.push(estimate);
     }
@@ -114,7 +113,7 @@ async fn fill(context: &Context, target: &Target, surveyed: Surveyed, estimate: 
         let described = retry_source(context, async || log.describe(&view, &planned).await).await;
         let counted = match described {
             Ok(description) => {
-                estimate.log_objects += description.publication.steps.len() as u64;
+                estimate.log_objects += description.publication.writes().count() as u64;
                 count_needs(context, target, fresh, (description.needs)(), estimate).await
             }
             Err(error) => Err(source_stop(context, error)),
@@ -131,7 +130,7 @@ async fn fill(context: &Context, target: &Target, surveyed: Surveyed, estimate: 
                 estimate.failure = Some(failure);
                 return;
             }
-            Err(Stop::Behind) => return,
+            Err(Stop::Behind | Stop::Held(_)) => return,
         }
     }
 }
@@ -144,7 +143,7 @@ async fn count_needs(
     estimate: &mut Estimate,
 ) -> Result<(), Stop> {
     let mut needs = needs.map_err(|error| source_stop(context, error));
-    if fresh {
+    if fresh && target.roots.is_empty() {
         // Nothing is there: no file needs to be looked for, and a chunk is counted as it comes.
         while let Some(chunk) = needs.try_next().await? {
             for file in &chunk {
@@ -185,8 +184,10 @@ enum Found {
 }
 
 async fn look(target: &Target, file: FileRef) -> Result<Found, Stop> {
-    let key = object_key(&target.table, file.path.as_str());
-    let there = target.store.head(&key).await;
+    let object = target.object(&file);
+    let opened = |error| Stop::Failed(Failure::new(FailureCode::Internal, &error));
+    let (store, key) = object.map_err(opened)?;
+    let there = store.head(&key).await;
     let there = there.map_err(|error| Stop::Failed(target_read_failure(&error)))?;
     let size = there.map(|facts| facts.identity.size_bytes);
     if size.is_some() && (file.size_bytes.is_none() || size == file.size_bytes) {
@@ -220,7 +221,7 @@ pub async fn status(
             Ok(surveyed) => fill_status(&context, &surveyed, &mut status).await,
             Err(Stop::Failed(failure)) => status.failure = Some(failure),
             Err(Stop::Blocked(blocked)) => set_blocked(&mut status, blocked),
-            Err(Stop::Behind) => {}
+            Err(Stop::Behind | Stop::Held(_)) => {}
         }
         statuses.push(status);
     }
@@ -252,7 +253,7 @@ async fn fill_status(context: &Context, surveyed: &Surveyed, status: &mut Target
         Err(error) => match source_stop(context, error) {
             Stop::Blocked(blocked) => set_blocked(status, blocked),
             Stop::Failed(failure) => status.failure = Some(failure),
-            Stop::Behind => {}
+            Stop::Behind | Stop::Held(_) => {}
         },
     }
     if let Some(refusal) = &plan.refusal {

@@ -4,6 +4,10 @@
 //! verified, or when it was there with the right size and a checksum that stands up to the
 //! source's. Size alone counts only in a folder that was ours from the start: our writes are
 //! atomic there.
+//!
+//! # Invariants
+//! - A file of another table is created where it is absent, and never replaced: other bytes there
+//!   stop the lane.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,22 +16,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::join_all;
 use futures::stream::{BoxStream, FuturesUnordered, StreamExt as _};
-use table_sync_core::{BoxError, FileRef};
+use table_sync_core::{BoxError, FileRef, Place};
 use table_sync_store::{
-    Facts, Precondition, ReadError, Reading, StoreKind, Uploaded, WriteError, verify_crc32c,
+    Precondition, ReadError, Reading, StoreKind, Uploaded, WriteError, verify_crc32c,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::fanout::{self, FellBehind};
 use crate::in_flight::InFlight;
-use crate::lane::{
-    Lane, Stop, final_stop, source_read_failure, target_read_failure, target_write_failure,
-};
+use crate::lane::{Lane, Stop, final_stop, source_read_failure, target_write_failure};
 use crate::options::object_key;
 use crate::rate::{Rate, metered};
 use crate::report::{Failure, FailureCode};
 use crate::retry::Budget;
 use crate::{Event, Options, Progress, Source};
+
+mod presence;
+
+use presence::{at_target, missing_part};
 
 /// From this size on the target is asked before bytes are sent: a wasted request costs less than
 /// a wasted body.
@@ -77,7 +83,7 @@ pub(crate) async fn ensure(
     file: &FileRef,
     lanes: &[Arc<Lane>],
 ) -> Result<(), SourceFault> {
-    let (_entered, waited) = in_flight.enter(&file.path).await;
+    let (_entered, waited) = in_flight.enter(&file.key()).await;
     // Files whose size the log does not state are small: deletion vectors.
     let large = waited || file.size_bytes.is_some_and(|bytes| bytes >= ASK_FIRST_BYTES);
     let shared = lanes.iter().filter(|lane| lane.is_active()).count() > 1;
@@ -99,16 +105,18 @@ pub(crate) async fn ensure(
         return Ok(());
     }
     let _permit = in_flight.permit().await;
+    let foreign = file.place != Place::Table;
+    // A copy by the store replaces what is there, which is not for files of another table.
+    let by_store = |part: &Part| part.lane.same_store && !foreign;
     // What is there already is held against the source's own checksum before it is replaced.
     let (unproven, parts): (Vec<_>, Vec<_>) = parts
         .into_iter()
-        .partition(|part| !part.lane.same_store && matches!(part.on, Precondition::Match(_)));
+        .partition(|part| !by_store(part) && matches!(part.on, Precondition::Match(_)));
     for part in unproven {
         let bring = alone(context, file, Arc::clone(&part.lane), None);
         patiently(context, &part.lane, shared, bring).await.transpose()?;
     }
-    let (within, across): (Vec<_>, Vec<_>) =
-        parts.into_iter().partition(|part| part.lane.same_store);
+    let (within, across): (Vec<_>, Vec<_>) = parts.into_iter().partition(by_store);
     for part in within {
         let bring = same_store(context, file, Arc::clone(&part.lane));
         patiently(context, &part.lane, shared, bring).await.transpose()?;
@@ -149,7 +157,7 @@ async fn same_store(context: &Context, file: &FileRef, lane: Arc<Lane>) -> Resul
     loop {
         let facts = match context.source.store.head(&from).await {
             Ok(Some(facts)) => facts,
-            Ok(None) => return Err(missing(file)),
+            Ok(None) => return Err(missing(context, file)),
             Err(error) => {
                 if !budget.wait().await {
                     return Err(SourceFault::Failed(source_read_failure(&error)));
@@ -158,7 +166,7 @@ async fn same_store(context: &Context, file: &FileRef, lane: Arc<Lane>) -> Resul
             }
         };
         let size_bytes = facts.identity.size_bytes;
-        check_size(file, size_bytes)?;
+        check_size(context, file, size_bytes)?;
         let exact = FileRef { size_bytes: Some(size_bytes), ..file.clone() };
         if missing_part(context, &exact, Arc::clone(&lane), facts.crc32c).await.is_none() {
             return Ok(());
@@ -184,62 +192,6 @@ async fn same_store(context: &Context, file: &FileRef, lane: Arc<Lane>) -> Resul
                 }
             }
         }
-    }
-}
-
-/// Looks for the file at a target. `None` when it is there, or when the lane stopped.
-async fn missing_part(
-    context: &Context,
-    file: &FileRef,
-    lane: Arc<Lane>,
-    source_crc32c: Option<u32>,
-) -> Option<Part> {
-    let key = object_key(&lane.target.table, file.path.as_str());
-    let mut budget = Budget::new(context.options.retry_budget);
-    let facts = loop {
-        match lane.target.store.head(&key).await {
-            Ok(facts) => break facts,
-            Err(error @ ReadError::Denied { .. }) => {
-                lane.halt(Stop::Failed(target_read_failure(&error)));
-                return None;
-            }
-            Err(error) => {
-                if !budget.wait().await {
-                    lane.halt(Stop::Failed(target_read_failure(&error)));
-                    return None;
-                }
-            }
-        }
-    };
-    match facts {
-        None => {
-            lane.set_asks_first(false);
-            Some(Part { lane, on: Precondition::Absent })
-        }
-        Some(facts) if is_present(&facts, file, source_crc32c, &lane) => {
-            lane.skipped();
-            lane.set_asks_first(true);
-            let target = &lane.target.url;
-            let bytes = facts.identity.size_bytes;
-            context.progress.event(Event::FileDone { target, bytes, skipped: true });
-            None
-        }
-        Some(facts) => Some(Part { lane, on: Precondition::Match(facts.identity) }),
-    }
-}
-
-/// Whether what the target holds is the file: see the module's contract.
-fn is_present(facts: &Facts, file: &FileRef, source_crc32c: Option<u32>, lane: &Lane) -> bool {
-    let size_known = file.size_bytes.is_some_and(|bytes| bytes == facts.identity.size_bytes);
-    let size_open = file.size_bytes.is_none() && lane.ours_from_start;
-    if !size_known && !size_open {
-        return false;
-    }
-    match (facts.crc32c, source_crc32c) {
-        (Some(target), Some(source)) => target == source,
-        // A store's own checksum says that these are the bytes it was sent; who sent them is
-        // known only where every object is ours.
-        _ => lane.ours_from_start,
     }
 }
 
@@ -328,6 +280,9 @@ async fn alone(
         let part = missing_part(context, &exact, Arc::clone(&lane), reading.crc32c).await;
         let Some(part) = part else { return Ok(()) };
         if let Precondition::Match(_) = part.on {
+            if file.place != Place::Table {
+                return presence::settle(context, &exact, &lane).await;
+            }
             warn_bad_object(context, file, &lane);
         }
         let attempt = send(context, &exact, reading, vec![part]).await.pop();
@@ -350,12 +305,14 @@ fn warn_bad_object(context: &Context, file: &FileRef, lane: &Lane) {
 /// Opens the file at the source and holds it against what the log says.
 async fn open(context: &Context, file: &FileRef) -> Result<Reading, SourceFault> {
     let source = &context.source;
-    let key = object_key(&source.table, file.path.as_str());
+    let object = source.object(file);
+    let opened = |error| SourceFault::Failed(Failure::new(FailureCode::Internal, &error));
+    let (store, key) = object.map_err(opened)?;
     let mut confirmed = false;
     loop {
-        match source.store.read(&key, None, None).await {
+        match store.read(&key, None, None).await {
             Ok(reading) => {
-                check_size(file, reading.object_bytes)?;
+                check_size(context, file, reading.object_bytes)?;
                 return Ok(reading);
             }
             // Declaring a file lost costs the version: a cache in between gets a second chance.
@@ -363,23 +320,25 @@ async fn open(context: &Context, file: &FileRef) -> Result<Reading, SourceFault>
                 confirmed = true;
                 tokio::time::sleep(NOT_FOUND_PAUSE).await;
             }
-            Err(ReadError::NotFound { .. }) => return Err(missing(file)),
+            Err(ReadError::NotFound { .. }) => return Err(missing(context, file)),
             Err(error) => return Err(SourceFault::Failed(source_read_failure(&error))),
         }
     }
 }
 
-fn missing(file: &FileRef) -> SourceFault {
-    let message = format!("{} file {} is missing at the source", file.role, file.path);
+fn missing(context: &Context, file: &FileRef) -> SourceFault {
+    let name = context.source.name_of(file);
+    let message = format!("{} file {name} is missing at the source", file.role);
     SourceFault::NotWhole { message }
 }
 
-fn check_size(file: &FileRef, found: u64) -> Result<(), SourceFault> {
+fn check_size(context: &Context, file: &FileRef, found: u64) -> Result<(), SourceFault> {
     match file.size_bytes {
         Some(bytes) if bytes != found => {
+            let name = context.source.name_of(file);
             let message = format!(
-                "{} file {} holds {found} bytes at the source, but the log says {bytes}",
-                file.role, file.path
+                "{} file {name} holds {found} bytes at the source, but the log says {bytes}",
+                file.role
             );
             Err(SourceFault::NotWhole { message })
         }
@@ -451,9 +410,10 @@ async fn put(
     body: BoxStream<'static, Result<Bytes, BoxError>>,
 ) -> Attempt {
     let lane = part.lane;
-    let key = object_key(&lane.target.table, file.path.as_str());
+    // A lane that stopped has told why; the lane that looks again finds that.
+    let Some((store, key)) = at_target(&lane, file) else { return Attempt::Again(None) };
     let checked = expecting(body, source_crc32c);
-    match lane.target.store.upload(&key, bytes, checked, part.on).await {
+    match store.upload(&key, bytes, checked, part.on).await {
         Ok(Uploaded { size_bytes, .. }) => {
             lane.copied(size_bytes);
             let target = &lane.target.url;

@@ -14,7 +14,6 @@ use table_sync_core::{ChainHash, FileRef, Position, SourceError, SourceLog, Sour
 use table_sync_store::{ReadError, Store};
 
 use crate::lane::{source_read_failure, target_read_failure};
-use crate::options::object_key;
 use crate::report::{Failure, FailureCode};
 use crate::{Event, Progress, Source, Target};
 
@@ -38,7 +37,7 @@ pub enum Level {
 /// One way in which a replica is not its source.
 #[derive(Debug, Clone)]
 pub struct Difference {
-    /// Key below the table root.
+    /// Key below the table root; a file of another table with where it lies.
     pub key: String,
     /// What differs.
     pub message: String,
@@ -171,7 +170,7 @@ async fn compare_sets(
     let ours = target.reader.live_digest(here, at).await;
     let ours = ours.map_err(|error| side(&error, Side::Target))?;
     report.live_digest = Some(ours.to_string());
-    match source.log.live_digest(there, at).await {
+    match source.log.live_digest(there, there.same(at)).await {
         Ok(theirs) if theirs == ours => {}
         Ok(theirs) => {
             let message = format!(
@@ -215,7 +214,7 @@ async fn compare_files(
     while let Some((file, message)) = compared.try_next().await? {
         report.files += 1;
         if let Some(message) = message {
-            differ(report, file.path.as_str(), message);
+            differ(report, source.name_of(&file), message);
         }
     }
     drop(compared);
@@ -232,8 +231,10 @@ async fn compare_file(
     bytes: &AtomicU64,
     progress: &dyn Progress,
 ) -> Result<Option<String>, Failure> {
-    let here_key = object_key(&target.table, file.path.as_str());
-    let here = target.store.head(&here_key).await;
+    let opened = |error| Failure::new(FailureCode::Internal, &error);
+    let (here_store, here_key) = target.object(file).map_err(opened)?;
+    let (there_store, there_key) = source.object(file).map_err(opened)?;
+    let here = here_store.head(&here_key).await;
     let Some(here) = here.map_err(|error| target_read_failure(&error))? else {
         return Ok(Some("is missing at the target".to_owned()));
     };
@@ -246,8 +247,7 @@ async fn compare_file(
     if level < Level::Bytes {
         return Ok(None);
     }
-    let there_key = object_key(&source.table, file.path.as_str());
-    let there = source.store.head(&there_key).await;
+    let there = there_store.head(&there_key).await;
     let Some(there) = there.map_err(|error| source_read_failure(&error))? else {
         return Ok(Some("is missing at the source".to_owned()));
     };
@@ -257,9 +257,9 @@ async fn compare_file(
     }
     // Both bodies are read: a checksum that a store remembers says what arrived, not what is
     // there now.
-    let ours = crc32c(&target.store, &here_key, progress).await;
+    let ours = crc32c(here_store, &here_key, progress).await;
     let ours = ours.map_err(|error| target_read_failure(&error))?;
-    let theirs = crc32c(&source.store, &there_key, progress).await;
+    let theirs = crc32c(there_store, &there_key, progress).await;
     let theirs = theirs.map_err(|error| source_read_failure(&error))?;
     bytes.fetch_add(size, Ordering::Relaxed);
     if ours == theirs {

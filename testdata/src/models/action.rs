@@ -168,6 +168,20 @@ pub(super) fn decode_path(path: &str) -> Result<String, String> {
         .map_err(|_| format!("path {path} is not UTF-8 after decoding"))
 }
 
+/// Where a reader finds what a decoded path names: an absolute reference is decoded once, too, and
+/// `s3a` and `s3n` mean `s3`. Such keys stand for objects of other tables: see [`crate::Objects`].
+pub(super) fn object_key(path: &str) -> String {
+    if !is_absolute(path) {
+        return path.to_owned();
+    }
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8();
+    let url = decoded.map_or_else(|_| path.to_owned(), std::borrow::Cow::into_owned);
+    match url.split_once("://") {
+        Some(("s3a" | "s3n", rest)) => format!("s3://{rest}"),
+        _ => url,
+    }
+}
+
 /// Whether a reference in the log leaves the table root: a scheme, or a leading slash.
 pub(super) fn is_absolute(path: &str) -> bool {
     let scheme = path.split_once(":/").is_some_and(|(scheme, _)| {

@@ -1,6 +1,6 @@
 //! Reader features that each reader knows.
 //!
-//! Source: `docs/delta.md` section 8, "Reader reach at the replica".
+//! Source: `docs/delta.md`, "Features"; Delta protocol, "Valid Feature Names in Table Features".
 
 use super::{OpenError, Opened};
 

@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 mod action;
 mod checkpoint;
 mod features;
+pub mod hudi;
 mod log;
 mod parsed;
 mod presence;

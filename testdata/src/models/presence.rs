@@ -2,11 +2,12 @@
 //!
 //! # Invariants
 //! - A data file is judged by key and size, a deletion vector by its own length and checksum.
-//! - Absolute references lie outside the table and are reported as such, never skipped.
+//! - Absolute references lie outside the table. They are looked up under their whole decoded URL,
+//!   which only the objects of a declared root have; others are reported, never skipped.
 //!
 //! Source: Delta protocol, "Deletion Vectors", "Deletion Vector Files".
 
-use super::action::{decode_path, is_absolute};
+use super::action::{decode_path, is_absolute, object_key};
 use super::{LiveFile, Opened};
 use crate::Objects;
 
@@ -33,10 +34,9 @@ pub fn files_present(opened: &Opened, objects: &Objects) -> Vec<Missing> {
 
 fn data_file(file: &LiveFile, objects: &Objects) -> Option<Missing> {
     let fault = |reason: String| Some(Missing { key: file.path.clone(), reason });
-    if is_absolute(&file.path) {
-        return fault("absolute reference".to_owned());
-    }
-    let Some(bytes) = objects.get(&file.path) else { return fault("absent".to_owned()) };
+    let Some(bytes) = objects.get(&object_key(&file.path)) else {
+        return fault(absence(&file.path).to_owned());
+    };
     if file.size >= 0 && bytes.len() as u64 != file.size.unsigned_abs() {
         return fault(format!("{} bytes, log says {}", bytes.len(), file.size));
     }
@@ -51,12 +51,16 @@ fn deletion_vector(unique_id: &str, objects: &Objects) -> Option<Missing> {
         Ok(key) => key,
         Err(reason) => return Some(Missing { key: unique_id.to_owned(), reason }),
     };
-    let reason = match (is_absolute(&key), objects.get(&key)) {
-        (true, _) => "absolute reference".to_owned(),
-        (false, None) => "absent".to_owned(),
-        (false, Some(bytes)) => stored_vector(bytes, split_offset(unique_id).1).err()?,
+    let reason = match objects.get(&object_key(&key)) {
+        None => absence(&key).to_owned(),
+        Some(bytes) => stored_vector(bytes, split_offset(unique_id).1).err()?,
     };
     Some(Missing { key, reason })
+}
+
+/// Why an object is not found.
+fn absence(path: &str) -> &'static str {
+    if is_absolute(path) { "absolute reference" } else { "absent" }
 }
 
 /// Key of the file that holds a deletion vector, from its unique id.

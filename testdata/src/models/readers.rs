@@ -1,7 +1,8 @@
 //! The three readers, each opening the latest snapshot its own way.
 //!
 //! # Source
-//! `docs/delta.md` section 6, whose rows the tests of this crate repeat one by one.
+//! `docs/delta.md`, "Order of writes, and what a reader sees"; the tests of this crate repeat what
+//! each reader does with each state, one by one.
 
 use super::features::{self, Reader};
 use super::log::{Log, last_checkpoint};

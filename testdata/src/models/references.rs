@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::action::{Action, is_absolute};
+use super::action::{Action, is_absolute, object_key};
 use super::log::SIDECAR_DIR;
 use super::{OpenError, deletion_vector_key, parsed};
 use crate::Objects;
@@ -16,7 +16,7 @@ pub struct References {
     pub needed: BTreeSet<String>,
     /// Change data files.
     pub change_data: BTreeSet<String>,
-    /// References that leave the table root.
+    /// References that leave the table root, decoded: `s3://bucket/key`.
     pub absolute: BTreeSet<String>,
 }
 
@@ -49,5 +49,5 @@ pub fn references_of(objects: &Objects, key: &str) -> Result<References, OpenErr
 
 fn sort_in(found: &mut References, path: &str) {
     let set = if is_absolute(path) { &mut found.absolute } else { &mut found.needed };
-    set.insert(path.to_owned());
+    set.insert(object_key(path));
 }

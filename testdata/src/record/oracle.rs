@@ -73,6 +73,8 @@ struct State {
 #[derive(Debug, Clone)]
 pub struct Oracle {
     prefix: String,
+    /// Roots of other tables: URL as references spell it, and prefix in the store.
+    aliases: Vec<(String, String)>,
     deletes_allowed: bool,
     state: Arc<Mutex<State>>,
 }
@@ -80,7 +82,16 @@ pub struct Oracle {
 impl Oracle {
     /// An oracle for the replica below a prefix, without slash at the end.
     pub fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned(), deletes_allowed: false, state: Arc::default() }
+        let state = Arc::default();
+        Self { prefix: prefix.to_owned(), aliases: Vec::new(), deletes_allowed: false, state }
+    }
+
+    /// Follows absolute references below `url` to the objects below `prefix` of the same store, as
+    /// readers do whose endpoint is mapped. Nothing there may be replaced or deleted.
+    #[must_use]
+    pub fn aliasing(mut self, url: &str, prefix: &str) -> Self {
+        self.aliases.push((url.to_owned(), prefix.to_owned()));
+        self
     }
 
     /// Takes deletes as legal, for tests of retirement. What readers see is judged all the same.
@@ -90,7 +101,7 @@ impl Oracle {
         self
     }
 
-    /// Learns what the source shows now. Call it whenever the source has changed, before the next
+    /// Learns what the source shows now; objects of other tables under their URLs. Call it whenever the source has changed, before the next
     /// pass; objects that are gone from the source are remembered.
     pub fn learn(&self, source: &Objects) {
         self.lock().learn(source);
@@ -159,11 +170,20 @@ impl Oracle {
     }
 
     fn judge(&self, mutation: &Mutation, state_of: &StateOf<'_>) {
-        let Some(key) = self.own_key(&mutation.key) else { return };
+        let own = self.own_key(&mutation.key);
+        let foreign = self.foreign_key(&mutation.key);
+        let Some(key) = own.or_else(|| foreign.clone()) else { return };
         let mut state = self.lock();
         let before = state.violations.len();
         state.story.push(mutation.to_string());
-        let target = state_of(&self.prefix);
+        let mut target = state_of(&self.prefix);
+        for (url, prefix) in &self.aliases {
+            let objects = state_of(prefix).into_iter();
+            target.extend(objects.map(|(key, bytes)| (format!("{url}/{key}"), bytes)));
+        }
+        if foreign.is_some() && mutation.previous.is_some() {
+            state.fault(format!("{key} is of another table and was replaced or deleted"));
+        }
         state.check_object(&key, mutation, &target, self.deletes_allowed);
         let in_log = key.starts_with(LOG_DIR);
         if in_log || mutation.previous.is_some() {
@@ -175,6 +195,15 @@ impl Oracle {
         for violation in state.violations.iter_mut().skip(before) {
             *violation = format!("after {mutation}: {violation}");
         }
+    }
+
+    /// Name of an object below an alias root.
+    fn foreign_key(&self, key: &str) -> Option<String> {
+        let below = |(url, prefix): &(String, String)| {
+            let rest = key.strip_prefix(prefix.as_str())?.strip_prefix('/')?;
+            Some(format!("{url}/{rest}"))
+        };
+        self.aliases.iter().find_map(below)
     }
 
     fn own_key(&self, key: &str) -> Option<String> {
@@ -212,6 +241,7 @@ impl State {
             let Ok(found) = references_of(&self.source, key) else { continue };
             self.referenced.extend(found.needed);
             self.referenced.extend(found.change_data);
+            self.referenced.extend(found.absolute);
         }
         let committed = log_versions(&self.source);
         let checkpoints = complete_checkpoints(&self.source).into_keys();
@@ -360,7 +390,7 @@ impl State {
     fn check_commit(&mut self, version: u64, target: &Objects) {
         // The commit's own references, removed by now or not: change data readers follow them.
         if let Ok(found) = references_of(target, &commit_key(version)) {
-            for key in found.needed.iter().chain(&found.change_data) {
+            for key in found.needed.iter().chain(&found.absolute).chain(&found.change_data) {
                 // What the source never had, for example in a hand-made log, nobody can copy.
                 let had = self.contents.contains_key(key) && !self.lost.contains(key);
                 if had && !target.contains_key(key) {

@@ -117,6 +117,13 @@ impl S3Double {
             .collect()
     }
 
+    /// Makes all unfinished uploads older by `age`.
+    pub fn age_uploads(&self, age: Duration) {
+        for upload in self.shared.lock().uploads.values_mut() {
+            upload.initiated -= age;
+        }
+    }
+
     /// Ends the lag of listings for all changes so far.
     pub fn settle_listings(&self) {
         self.shared.lock().settle();

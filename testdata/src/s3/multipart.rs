@@ -299,20 +299,31 @@ pub(super) async fn abort(shared: &Shared, head: &Head) -> Result<Reply, Fault> 
     Ok(Reply::empty(204))
 }
 
-/// ListMultipartUploads, one page: uploads with the prefix, by key and id.
-pub(super) fn list(shared: &Shared, head: &Head) -> Result<Reply, S3Error> {
+/// ListMultipartUploads: one page of uploads with the prefix, by key and id.
+pub(super) fn list(shared: &Shared, config: &Config, head: &Head) -> Result<Reply, S3Error> {
     let state = shared.lock();
     state.bucket(&head.bucket)?;
-    let prefix = head.query("prefix").unwrap_or_default();
+    let text = |name| head.query(name).unwrap_or_default();
+    let prefix = text("prefix");
+    let after = (text("key-marker"), text("upload-id-marker"));
+    let uploads_max = head.query("max-uploads").and_then(|max| max.parse().ok());
+    let uploads_max = uploads_max.unwrap_or(usize::MAX).min(config.page_size);
     let mut uploads: Vec<(&str, &str, &Upload)> = state
         .uploads
         .iter()
         .filter(|(_, upload)| upload.bucket == head.bucket && upload.key.starts_with(prefix))
         .map(|(id, upload)| (upload.key.as_str(), id.as_str(), upload))
+        .filter(|(key, id, _)| after.0.is_empty() || (*key, *id) > after)
         .collect();
     uploads.sort_by_key(|(key, id, _)| (*key, *id));
+    let truncated = uploads.len() > uploads_max;
+    uploads.truncate(uploads_max);
     let mut content = xml::element("Bucket", &head.bucket) + &xml::element("Prefix", prefix);
-    content.push_str("<IsTruncated>false</IsTruncated>");
+    content.push_str(&xml::element("IsTruncated", &truncated.to_string()));
+    if let Some((key, id, _)) = uploads.last().filter(|_| truncated) {
+        content.push_str(&xml::element("NextKeyMarker", key));
+        content.push_str(&xml::element("NextUploadIdMarker", id));
+    }
     for (key, id, upload) in uploads {
         content.push_str(&format!(
             "<Upload>{}{}{}</Upload>",

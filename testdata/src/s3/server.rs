@@ -186,7 +186,7 @@ async fn on_bucket(
             shared.lock().bucket(&head.bucket)?;
             Ok(Reply::empty(200))
         }
-        "GET" if head.query("uploads").is_some() => Ok(multipart::list(shared, head)?),
+        "GET" if head.query("uploads").is_some() => Ok(multipart::list(shared, config, head)?),
         "GET" if head.query("location").is_some() => {
             shared.lock().bucket(&head.bucket)?;
             Ok(Reply::xml("LocationConstraint", ""))

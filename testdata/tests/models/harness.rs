@@ -133,6 +133,45 @@ async fn wrong_orders_are_found() {
     early_tail.check(&["log starts at 11 without a base checkpoint"]);
 }
 
+/// A clone that names a file of another table by its URL: readers follow it to the same store.
+#[tokio::test]
+async fn objects_of_another_table_are_judged_too() {
+    let clone = Table::default().commits(0..=0).0;
+    let key = "_delta_log/00000000000000000000.json";
+    let log = String::from_utf8(clone[key].to_vec()).unwrap();
+    let log = log.replace("\"f0\"", "\"s3a://lake/base/f%200\"");
+    let url = "s3://lake/base/f 0".to_owned();
+    let source = Objects::from([(key.to_owned(), log.into()), (url, clone["f0"].clone())]);
+    let replica = || {
+        let oracle = Oracle::new("t").aliasing("s3://lake/base", "base");
+        oracle.learn(&source);
+        let store = RecordingStore::new(InMemory::new(), vec![oracle.hook()]);
+        Replica { store, oracle, source: source.clone() }
+    };
+    let foreign = async |replica: &Replica, bytes: &Bytes| {
+        let path = Path::parse("base/f 0").unwrap();
+        replica.store.put(&path, PutPayload::from_bytes(bytes.clone())).await.unwrap();
+    };
+
+    let good = replica();
+    foreign(&good, &clone["f0"]).await;
+    good.copy(key).await;
+    good.oracle.assert_at(0);
+
+    let missing = replica();
+    missing.copy(key).await;
+    missing.check(&["opens 0 without s3a://lake/base/f%200", "refers to s3://lake/base/f 0"]);
+
+    let replaced = replica();
+    foreign(&replaced, &clone["f0"]).await;
+    foreign(&replaced, &clone["f0"]).await;
+    replaced.check(&["is of another table and was replaced or deleted"]);
+
+    let strange = replica();
+    foreign(&strange, &Bytes::from_static(b"x")).await;
+    strange.check(&["has bytes that the source never had"]);
+}
+
 #[tokio::test]
 async fn wrong_objects_are_found() {
     let replica = Replica::new();

@@ -1,4 +1,6 @@
-//! One hand-made state per row of the readers' matrix (`docs/delta.md` section 6).
+//! One hand-made state per row of the readers' matrix.
+//!
+//! Source: `docs/delta.md`, "Order of writes, and what a reader sees".
 
 use driftless_testdata::models::{OpenError, Opened, files_present, kernel, open_at, spark, trino};
 

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use self::story::{Story, WriterLine};
 use super::verify::{Trouble, rows_of};
-use crate::args::{AbsolutePaths, Demo, Paths, Tables};
+use crate::args::{Demo, Paths, Tables};
 use crate::exit::{CommandError, Exit};
 use crate::judge::{Request, Running, find};
 use crate::output::human;
@@ -41,7 +41,7 @@ pub(crate) async fn run(setting: &Setting, args: &Demo) -> Result<Exit, Ended> {
         source: Some(source.clone()),
         targets: vec![target.clone()],
         table: Vec::new(),
-        paths: Paths { absolute_paths: AbsolutePaths::Refuse },
+        paths: Paths::default(),
     };
     let tables = setting.wire.tables(&arguments).await?;
     let Some(table) = tables.first() else {
@@ -60,7 +60,7 @@ pub(crate) async fn run(setting: &Setting, args: &Demo) -> Result<Exit, Ended> {
     if let Some(version) = story.head() {
         story.tell(&format!("comparing the rows of version {version} at both sides"));
         let place = table.target_places.first().unwrap_or(&table.source_place);
-        match rows_of(table, place, version).await {
+        match rows_of(table, place, Position::Version(version)).await {
             Ok(rows) => story.set_rows(version, rows),
             Err(Trouble::Error(error)) => return Err(error.into()),
             Err(Trouble::Blocked(blocked)) => {

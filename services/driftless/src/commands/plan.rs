@@ -1,7 +1,6 @@
 //! `driftless plan`: what a sync would do.
 
 use futures::stream::TryStreamExt as _;
-use table_sync_core::SourceLog as _;
 use table_sync_engine::{Estimate, estimate};
 
 use super::inspect::source_error;
@@ -14,7 +13,7 @@ use crate::run::{Ended, Setting};
 use crate::wire::Table;
 
 pub(crate) async fn run(setting: &Setting, args: &Plan) -> Result<Exit, Ended> {
-    let tables = setting.wire.tables(&args.tables).await?;
+    let tables = setting.wire.tables_from(&args.tables, args.range.start).await?;
     let options = options(setting, Some(&args.range));
     let estimates = for_each(&tables, async |table| {
         let quiet = std::sync::Arc::new(table_sync_engine::Quiet);
@@ -64,9 +63,9 @@ async fn print_files(table: &Table, estimates: &[Estimate]) -> Result<(), Ended>
         if estimate.plan.publications.is_empty() {
             continue;
         }
-        let view = table.delta.observe(estimate.plan.head).await.map_err(failed)?;
+        let view = table.source.log.observe(estimate.plan.head).await.map_err(failed)?;
         for planned in &estimate.plan.publications {
-            let described = table.delta.describe(&view, planned).await.map_err(failed)?;
+            let described = table.source.log.describe(&view, planned).await.map_err(failed)?;
             let mut needs = (described.needs)();
             while let Some(chunk) = needs.try_next().await.map_err(failed)? {
                 for file in &chunk {
@@ -74,7 +73,7 @@ async fn print_files(table: &Table, estimates: &[Estimate]) -> Result<(), Ended>
                         schema: SCHEMA,
                         target: &estimate.target,
                         position: planned.position,
-                        path: file.path.as_str(),
+                        path: &table.source.name_of(file),
                         size_bytes: file.size_bytes,
                         role: file.role.to_string().replace(' ', "_"),
                     })?;

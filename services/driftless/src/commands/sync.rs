@@ -15,7 +15,7 @@ use crate::run::{Ended, Setting};
 use crate::wire::Table;
 
 pub(crate) async fn run(setting: &Setting, args: &Sync) -> Result<Exit, Ended> {
-    let tables = setting.wire.tables(&args.tables).await?;
+    let tables = setting.wire.tables_from(&args.tables, args.range.start).await?;
     let at_once = if args.follow { tables.len() } else { tables.len().min(TABLES_AT_ONCE) };
     let options = Options {
         transfers: share(args.transfers, at_once),

@@ -61,11 +61,13 @@ fn level_name(level: VerifyLevel) -> &'static str {
 async fn check_table(setting: &Setting, table: &Table, args: &Verify) -> Vec<Checked> {
     let mut all = Vec::new();
     let source = source_of(table).await;
-    for (target, place) in table.targets.iter().zip(&table.target_places) {
+    let targets = table.targets.iter().zip(&table.target_places).zip(&table.misplaced);
+    for ((target, place), misplaced) in targets {
         let mut checked = Checked::unknown(target);
-        match &source {
-            Err(trouble) => checked.note(trouble.clone()),
-            Ok(()) => check_target(setting, table, target, args, &mut checked).await,
+        match (&source, misplaced) {
+            (Err(trouble), _) => checked.note(trouble.clone()),
+            (Ok(()), Some(blocked)) => checked.note(Trouble::Blocked(blocked.clone())),
+            (Ok(()), None) => check_target(setting, table, target, args, &mut checked).await,
         }
         if args.level == VerifyLevel::Rows && checked.is_equal() {
             compare_rows(table, place, &mut checked).await;
@@ -126,8 +128,8 @@ fn nothing_there(target: &Target, at: Option<Position>) -> Blocked {
 
 async fn compare_rows(table: &Table, place: &Place, checked: &mut Checked) {
     let position = checked.report.as_ref().and_then(|report| report.position);
-    let Some(Position::Version(version)) = position else { return };
-    match rows_of(table, place, version).await {
+    let Some(position) = position else { return };
+    match rows_of(table, place, position).await {
         Ok(rows) => checked.rows = Some(rows),
         Err(trouble) => checked.note(trouble),
     }
@@ -144,12 +146,13 @@ pub(super) enum Trouble {
 pub(super) async fn rows_of(
     table: &Table,
     place: &Place,
-    version: u64,
+    position: Position,
 ) -> Result<RowsView, Trouble> {
-    let request = |place| TableRequest::new(place, version);
+    let request = |place| TableRequest::new(place, position);
     let asked = judge::rows(vec![request(&table.source_place), request(place)]).await;
     let answers = asked.map_err(Trouble::Error)?;
-    let mut sides = answers.into_iter().map(|answer| side(answer, version));
+    let hint = if table.source.roots.is_empty() { ROWS_HINT } else { ALIAS_HINT };
+    let mut sides = answers.into_iter().map(|answer| side(answer, position, hint));
     match (sides.next(), sides.next()) {
         (Some(source), Some(target)) => Ok(RowsView { source: source?, target: target? }),
         _ => Err(Trouble::Error(CommandError::failed(
@@ -160,7 +163,16 @@ pub(super) async fn rows_of(
     }
 }
 
-fn side(answer: TableAnswer, version: u64) -> Result<RowsSide, Trouble> {
+/// The way out when rows could not be read.
+const ROWS_HINT: &str = "check both stores, then run again; `--level bytes` does not read rows";
+
+/// The same for a log that names files of another table. The judge's libraries know the table's
+/// store by the scheme of its URL alone.
+const ALIAS_HINT: &str = "the judge follows absolute references only where they spell the scheme \
+                          of the table's URL, not as s3a or gs beside s3; `--level bytes` proves \
+                          the same without reading rows";
+
+fn side(answer: TableAnswer, position: Position, hint: &'static str) -> Result<RowsSide, Trouble> {
     match answer {
         TableAnswer { count: Some(count), hash: Some(hash), error: None } => {
             Ok(RowsSide { count, hash })
@@ -171,8 +183,8 @@ fn side(answer: TableAnswer, version: u64) -> Result<RowsSide, Trouble> {
                  them",
                 error.message
             );
-            let at = Position::Version(version);
-            Err(Trouble::Blocked(Blocked::at(BlockCode::UnsupportedReaderFeature, at, message)))
+            let code = BlockCode::UnsupportedReaderFeature;
+            Err(Trouble::Blocked(Blocked::at(code, position, message)))
         }
         TableAnswer { error, .. } => {
             let reason = error.map_or_else(
@@ -181,8 +193,8 @@ fn side(answer: TableAnswer, version: u64) -> Result<RowsSide, Trouble> {
             );
             Err(Trouble::Error(CommandError::failed(
                 "rows_unreadable",
-                format!("read the rows of version {version}: {reason}"),
-                "check both stores, then run again; `--level bytes` does not read rows",
+                format!("read the rows of version {position}: {reason}"),
+                hint,
             )))
         }
     }

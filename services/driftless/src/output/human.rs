@@ -283,24 +283,72 @@ pub(crate) fn inspect(paint: Paint, source: &str, format: &str, found: &Inspecti
         ("other formats", list(found.other_formats.iter().map(ToString::to_string).collect())),
     ];
     text.push_str(&columns(&rows.map(|(name, value)| [format!("  {name}"), value])));
-    for warning in &found.warnings {
+    let refusal = found.refusal.as_ref();
+    let refusal = refusal.map(|refusal| (refusal.code, refusal.message.as_str()));
+    verdict(&mut text, paint, &found.warnings, refusal);
+    text
+}
+
+/// `inspect` of a Hudi table.
+pub(crate) fn inspect_hudi(
+    paint: Paint,
+    source: &str,
+    found: &table_sync_hudi::Inspection,
+) -> String {
+    let mut text = format!("{}\n", paint.bold(source));
+    let list = |items: &[String]| {
+        if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+    };
+    let or_none = |text: Option<&str>| text.unwrap_or("none").to_owned();
+    let head = found.head.map_or_else(|| "none".to_owned(), |head| head.to_string());
+    let layout = found.timeline_layout.map_or_else(|| "?".to_owned(), |layout| layout.to_string());
+    let version = found.table_version.map_or_else(|| "?".to_owned(), |at| at.to_string());
+    let rows = [
+        ("format", "hudi".to_owned()),
+        ("position", head),
+        ("name", or_none(found.name.as_deref())),
+        ("table version", version),
+        ("type", or_none(found.table_type)),
+        ("timeline", format!("layout {layout}, {} completed", found.completed_instants)),
+        ("pending", list(&found.pending)),
+        ("record key", list(&found.record_key)),
+        ("partitioned by", list(&found.partition_columns)),
+        ("key generator", or_none(found.key_generator.as_deref())),
+        ("merge", or_none(found.merge.as_deref())),
+        ("ordered by", list(&found.ordering)),
+        ("metadata table", list(&found.metadata_partitions)),
+        (
+            "live files",
+            format!("{} and {} logs ({})", found.files, found.logs, show_bytes(found.bytes)),
+        ),
+        (
+            "readers",
+            found.reader_min.map_or_else(|| "?".to_owned(), |min| format!("Hudi {min} or later")),
+        ),
+    ];
+    text.push_str(&columns(&rows.map(|(name, value)| [format!("  {name}"), value])));
+    let refusal = found.refusal.as_ref();
+    let refusal = refusal.map(|refusal| (refusal.code, refusal.message.as_str()));
+    verdict(&mut text, paint, &found.warnings, refusal);
+    text
+}
+
+/// Whether a table can be replicated, and what else to know.
+fn verdict(
+    text: &mut String,
+    paint: Paint,
+    warnings: &[String],
+    refusal: Option<(table_sync_core::BlockCode, &str)>,
+) {
+    for warning in warnings {
         let _ = writeln!(text, "  {}: {warning}", paint.warn("note"));
     }
-    match &found.refusal {
-        None => {
-            let _ = writeln!(text, "{}", paint.good("can be replicated"));
+    let _ = match refusal {
+        None => writeln!(text, "{}", paint.good("can be replicated")),
+        Some((code, message)) => {
+            writeln!(text, "{}: {code}: {message}", paint.bad("cannot be replicated"))
         }
-        Some(refusal) => {
-            let _ = writeln!(
-                text,
-                "{}: {}: {}",
-                paint.bad("cannot be replicated"),
-                refusal.code,
-                refusal.message
-            );
-        }
-    }
-    text
+    };
 }
 
 /// `probe`.

@@ -4,9 +4,11 @@
 //! breaking anybody's script. A field is never removed or given another meaning without a new
 //! [`SCHEMA`]; fields may be added.
 
+mod hudi;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use table_sync_core::{Blocked, Plan, PlannedKind, Position};
@@ -15,6 +17,7 @@ use table_sync_engine::{Estimate, Failure, PassReport, TargetReport, TargetStatu
 
 use crate::exit::CommandError;
 
+pub(crate) use self::hudi::HudiInspectView;
 pub(crate) use self::verify::{RowsSide, RowsView, VerifyTarget, VerifyView};
 
 /// Version of all documents.
@@ -119,6 +122,14 @@ struct SyncTarget<'a> {
     blocked: Option<BlockedView<'a>>,
     error: Option<ErrorView<'a>>,
     warnings: &'a [String],
+    windows: Vec<WindowView>,
+}
+
+/// A publication during which some readers saw a mixture of two states.
+#[derive(Debug, Serialize)]
+struct WindowView {
+    position: Position,
+    seconds: f64,
 }
 
 impl<'a> SyncView<'a> {
@@ -149,7 +160,14 @@ impl<'a> SyncTarget<'a> {
             blocked: report.blocked.as_ref().map(BlockedView::of),
             error: report.failure.as_ref().map(ErrorView::of),
             warnings: &report.warnings,
+            windows: report.windows.iter().map(WindowView::of).collect(),
         }
+    }
+}
+
+impl WindowView {
+    fn of((position, time): &(Position, Duration)) -> Self {
+        Self { position: *position, seconds: time.as_secs_f64() }
     }
 }
 

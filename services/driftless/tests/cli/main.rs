@@ -4,15 +4,19 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 #![allow(clippy::too_many_lines, reason = "golden documents are long")]
 
+mod alias;
 mod docs;
 mod documents;
 mod exit_codes;
+mod fan_out;
+mod key_lengths;
 mod rows;
 mod s3;
 mod secrets;
 mod servers;
 mod stop;
 mod tables;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -174,6 +178,14 @@ pub(crate) fn hand_made(table: &Path, commits: &[&str]) {
     for (version, commit) in commits.iter().enumerate() {
         fs::write(log.join(format!("{version:020}.json")), commit).unwrap();
     }
+}
+
+/// The action that adds a file.
+pub(crate) fn add(path: &str, size_bytes: u64) -> String {
+    format!(
+        "{{\"add\":{{\"path\":\"{path}\",\"partitionValues\":{{}},\"size\":{size_bytes},\
+         \"modificationTime\":0,\"dataChange\":true}}}}\n"
+    )
 }
 
 /// The first commit of a table that needs a reader feature.

@@ -125,11 +125,7 @@ fn what_lies_at_the_target_is_held_against_the_source() {
         let mut bytes = large.clone();
         bytes[1 << 20] = byte;
         fs::write(world.path(&format!("{side}/t/large.parquet")), bytes).unwrap();
-        let commit = format!(
-            "{{\"add\":{{\"path\":\"large.parquet\",\"partitionValues\":{{}},\"size\":{},\
-             \"modificationTime\":0,\"dataChange\":true}}}}\n",
-            large.len()
-        );
+        let commit = crate::add("large.parquet", large.len() as u64);
         let next = world.log(13).strip_prefix(world.path("source")).unwrap().to_owned();
         fs::write(world.path(side).join(next), commit).unwrap();
     }

@@ -9,7 +9,7 @@ use driftless_testdata::servers::{
 use crate::World;
 use crate::rows::{judge, run};
 
-fn s3_section(name: &str, server: &Server) -> String {
+pub(crate) fn s3_section(name: &str, server: &Server) -> String {
     format!(
         "[stores.{name}]\nurl = \"s3://lake\"\n[stores.{name}.options]\n\
          aws_endpoint = \"http://127.0.0.1:{}\"\naws_region = \"us-east-1\"\n\
@@ -28,13 +28,16 @@ fn rows_are_equal(world: &World, source: &str, target: &str) {
     assert_eq!(code, Some(0), "{document}");
 }
 
-fn configure(world: &World, text: &str) {
+/// Adds stores to the world's configuration.
+pub(crate) fn configure(world: &World, text: &str) {
     let secret = world.path("s3-secret");
     fs::write(&secret, SECRET).unwrap();
     let folder = world.path("home/.config/driftless");
     fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("driftless.toml");
+    let before = fs::read_to_string(&file).unwrap_or_default();
     let text = text.replace("SECRET_FILE", secret.to_str().unwrap());
-    fs::write(folder.join("driftless.toml"), text).unwrap();
+    fs::write(file, before + &text).unwrap();
 }
 
 #[test]

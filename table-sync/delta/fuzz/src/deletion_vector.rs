@@ -8,6 +8,7 @@
 //! - An absolute path is what the path resolver makes of it.
 //! - Two descriptors have the same unique id only if their texts are equal.
 
+use table_sync_core::Place;
 use table_sync_delta::deletion_vector::DeletionVector;
 use table_sync_delta::reference::Reference;
 
@@ -33,6 +34,8 @@ pub fn target(data: &[u8]) -> Verdict {
         ("i", None) => {}
         ("p", Some(file)) => assert_eq!(reference.resolve(value), Ok(file)),
         ("u", Some(file)) => {
+            assert_eq!(file.place, Place::Table);
+            let file = file.path;
             assert_confined(&file);
             let (folder, name) = file.as_str().rsplit_once('/').unwrap_or(("", file.as_str()));
             assert_eq!(format!("{folder}{}", encoded_id(name)), value);

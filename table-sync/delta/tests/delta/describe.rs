@@ -1,7 +1,7 @@
 //! What one description holds.
 
 use driftless_testdata::builder::{DeletionVector, TableBuilder};
-use table_sync_core::{Body, FileRef, Op, Role, Sha256Digest, SourceError, SourceLog};
+use table_sync_core::{Body, FileRef, Op, Place, Role, Sha256Digest, SourceError, SourceLog};
 
 use crate::site::{append, jump, key, log, needs, observe, steps, version};
 
@@ -32,6 +32,7 @@ async fn append_holds_the_bytes_and_names_the_files() {
         roles.contains(&(Role::Data, Some(10))) && roles.contains(&(Role::DeletionVector, None))
     );
     assert!(files.contains(&FileRef {
+        place: Place::Table,
         path: key("_change_data/c"),
         size_bytes: Some(5),
         role: Role::ChangeData

@@ -51,14 +51,14 @@ fn absolute_deletion_vectors_stop_the_table() {
 #[tokio::test]
 async fn alias_takes_the_own_root_only() {
     let own = start().commit(|c| c.add_absolute("s3://bucket/lake/t/dir/x", 5));
-    let log = log_with(own.objects(), AbsolutePaths::Alias).await;
+    let log = log_with(own.objects(), AbsolutePaths::own_root()).await;
     let view = observe(&log).await;
     let description = log.describe(&view, &append(1)).await.unwrap();
     let files = needs(&description).await.unwrap();
     let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["dir/x"]);
     let clone = start().commit(|c| c.add_absolute("s3://bucket/lake/other/x", 5));
-    let log = log_with(clone.objects(), AbsolutePaths::Alias).await;
+    let log = log_with(clone.objects(), AbsolutePaths::own_root()).await;
     let refused = log.describe(&observe(&log).await, &append(1)).await;
     assert!(matches!(refused, Err(SourceError::Blocked(b)) if b.code == BlockCode::ForeignPath));
 }

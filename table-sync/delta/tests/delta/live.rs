@@ -6,7 +6,7 @@ use driftless_testdata::Objects;
 use driftless_testdata::builder::{DeletionVector, TableBuilder};
 use driftless_testdata::models;
 use futures::TryStreamExt;
-use table_sync_core::{FileRef, Role, SetDigest, SourceLog};
+use table_sync_core::{FileRef, Place, Role, SetDigest, SourceLog};
 
 use crate::site::{key, log, observe, version};
 
@@ -105,7 +105,7 @@ async fn newest_mention_says_whether_a_file_is_live() {
     let source = log(table.objects()).await;
     let view = observe(&source).await;
     let live = async |path: &str, role: Role, since: u64| {
-        let file = FileRef { path: key(path), size_bytes: None, role };
+        let file = FileRef { place: Place::Table, path: key(path), size_bytes: None, role };
         source.live_at_head(&view, &file, version(since)).await.unwrap()
     };
     assert!(live("b", Role::Data, 0).await, "added again");
@@ -119,7 +119,7 @@ async fn newest_mention_says_whether_a_file_is_live() {
     let cleaned = table.checkpoint_classic(4).clean_log_below(4);
     let source = log(cleaned.objects()).await;
     let view = observe(&source).await;
-    let file = FileRef { path: key("d"), size_bytes: None, role: Role::Data };
+    let file = FileRef { place: Place::Table, path: key("d"), size_bytes: None, role: Role::Data };
     assert!(!source.live_at_head(&view, &file, version(0)).await.unwrap());
 }
 

@@ -184,6 +184,7 @@ pub fn apply(truth: &Objects, source: &Objects, target: &mut Objects, publicatio
             }
             Body::Bytes(bytes) => bytes.clone(),
             Body::Spool(file) => std::fs::read(&file.path).unwrap().into(),
+            other => panic!("no body of a Delta publication: {other:?}"),
         };
         let key = step.key.to_string();
         match (&step.op, target.get(&key)) {

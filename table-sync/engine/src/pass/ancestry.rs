@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 
-use table_sync_core::{BlockCode, Blocked, Position, SeenCommit, SourceError, SourceView};
+use table_sync_core::{
+    BlockCode, Blocked, Position, SeenCommit, Sha256Digest, SourceError, SourceView,
+};
 
 use super::{Run, retry_source, source_stop};
 use crate::lane::Stop;
@@ -33,12 +35,15 @@ impl Ancestors {
         run: &Run,
     ) -> Result<(), Stop> {
         let Some(head) = run.view.head else { return Ok(()) };
-        if view.head().is_none_or(|source| source < head) {
+        if view.set.is_none() && view.head().is_none_or(|source| source < head) {
             // The planner says that the source is behind, with the positions; unless it is the
             // replica that went ahead by itself.
             return self.check_remembered(context, run, head).await;
         }
-        let fingerprint = run.view.fingerprint;
+        let fingerprint = match run.view.fingerprint {
+            Some(fingerprint) => Some(fingerprint),
+            None => self.replica_commit(run, head).await?,
+        };
         match self.source_commit(context, head).await? {
             Some(seen) if Some(seen.sha256) == fingerprint => Ok(()),
             Some(seen) => {
@@ -92,6 +97,10 @@ impl Ancestors {
             Some(false) => return Err(rewound(head)),
             None => {}
         }
+        if view.set.is_some() {
+            // Whether each commit that is gone was archived, or taken back, the planner asks.
+            return Ok(());
+        }
         let Some(base) = view.bases.iter().map(|base| base.position).find(|at| *at > head) else {
             // Nothing to jump to: the planner refuses with its own reason.
             return Ok(());
@@ -127,6 +136,19 @@ impl Ancestors {
             return Ok(Some(here.sha256 == there.sha256));
         }
         Ok(None)
+    }
+
+    /// Digest of a commit at the replica, where its view does not tell.
+    async fn replica_commit(
+        &self,
+        run: &Run,
+        position: Position,
+    ) -> Result<Option<Sha256Digest>, Stop> {
+        let here =
+            run.target.reader.commit(position).await.map_err(|error| {
+                Stop::Failed(Failure::new(FailureCode::TargetUnavailable, &error))
+            })?;
+        Ok(here.map(|here| here.sha256))
     }
 
     async fn source_commit(

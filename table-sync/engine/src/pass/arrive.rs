@@ -1,10 +1,13 @@
 //! Arriving at a target: what it holds, whether it is ours, whether it is fit, what we remember.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use table_sync_core::{
     BlockCode, Blocked, Hint, ObjectIdentity, Position, ReplicaError, ReplicaView,
 };
 use table_sync_store::{ProbeReport, ReadError, Store, Verdict, WriteError, probe};
+use tokio::time::timeout;
 
 use super::Run;
 use crate::Target;
@@ -15,6 +18,9 @@ use crate::report::{Failure, FailureCode};
 use crate::retry::Budget;
 use crate::transfer::Context;
 use crate::verify::{Level, verify};
+
+/// An unfinished upload older than this belongs to no run that is alive.
+const UPLOAD_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is remembered about a target's replica.
 pub(super) struct Arrival {
@@ -180,6 +186,7 @@ fn fresh_descriptor(context: &Context, ours_from_start: bool) -> Descriptor {
 pub(super) async fn before_first_write(context: &Context, run: &mut Run) -> Result<(), Stop> {
     let known = run.arrival.as_ref().and_then(|arrival| arrival.descriptor.clone());
     if known.as_ref().is_some_and(|descriptor| descriptor.store_fit) {
+        sweep(context, run).await;
         return Ok(());
     }
     check_fitness(context, &run.target).await?;
@@ -189,6 +196,21 @@ pub(super) async fn before_first_write(context: &Context, run: &mut Run) -> Resu
     };
     descriptor.store_fit = true;
     save(context, run, descriptor).await
+}
+
+/// Aborts what killed runs left unfinished in the replica's folder: it has one owner, so that an
+/// old upload there is ours. Takes no longer than others would wait for this target; a later pass
+/// goes on.
+async fn sweep(context: &Context, run: &Run) {
+    // Once a pass.
+    if !run.report.published.is_empty() {
+        return;
+    }
+    let target = &run.target;
+    let sweeping = target.store.sweep_uploads(&target.table, UPLOAD_AGE_MAX);
+    if let Ok(aborted @ 1..) = timeout(context.options.fan_out_patience, sweeping).await {
+        tracing::info!(target_url = target.url, aborted, "unfinished uploads removed");
+    }
 }
 
 /// Whether nothing at all lies in the table's folder yet.

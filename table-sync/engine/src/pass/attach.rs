@@ -41,7 +41,7 @@ pub(super) async fn late(
     }
     for publication in &found.publications {
         match publish::carry_out(context, &run.target, publication).await {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(Stop::Failed(failure)) if failure.code.is_source_change() => {
                 // What follows may build on this one: a hint on its checkpoint.
                 run.warn(context, format!("not attached in this pass: {failure}"));

@@ -13,11 +13,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::key_lengths::KeyLengths;
+use super::tailored::{publish_at, write_ahead};
 use super::{retry_source, source_stop};
 use crate::Event;
 use crate::in_flight::InFlight;
 use crate::lane::{Lane, Stop};
-use crate::publish;
 use crate::transfer::{self, Context, SourceFault};
 
 /// One position of the merged schedule, and the targets that take it.
@@ -53,6 +54,7 @@ struct Ready {
     lanes: Vec<(usize, Arc<Lane>)>,
     description: Arc<Description>,
     warnings: Vec<String>,
+    lengths: KeyLengths,
 }
 
 type Published = Arc<Mutex<BTreeMap<usize, Vec<Planned>>>>;
@@ -64,7 +66,7 @@ pub(super) type Left = mpsc::UnboundedSender<(usize, Vec<Planned>)>;
 /// A lane that falls behind leaves at once, by way of `left`.
 pub(super) async fn execute(
     context: &Arc<Context>,
-    view: &SourceView,
+    view: &Arc<SourceView>,
     schedule: Vec<Scheduled>,
     seen: HashMap<Position, SeenCommit>,
     left: Left,
@@ -77,8 +79,9 @@ pub(super) async fn execute(
             let (sender, receiver) = mpsc::channel(context.options.window.get());
             let (context, lane, left) = (Arc::clone(context), Arc::clone(lane), left.clone());
             let (index, published) = (*index, Arc::clone(&published));
+            let view = Arc::clone(view);
             let task = async move {
-                publisher(context, index, &lane, receiver, &published).await;
+                publisher(&context, &view, (index, &lane), receiver, &published).await;
                 if matches!(lane.stopped(), Some(Stop::Behind)) {
                     let mut published = published.lock().unwrap_or_else(|lock| lock.into_inner());
                     // The round that executes this holds the other end.
@@ -191,26 +194,32 @@ async fn prepare(
     let log = &context.source.log;
     let described = retry_source(context, async || log.describe(view, &planned).await).await;
     let description = described.map_err(|error| describe_halt(context, planned, error))?;
-    let active: Arc<[Arc<Lane>]> = lanes.iter().map(|(_, lane)| Arc::clone(lane)).collect();
+    write_ahead(context, view, &description, &lanes).await;
+    let lengths = KeyLengths::of(&description, planned.kind, lanes.clone()).await;
     let warnings = Mutex::new(Vec::new());
     let files = (description.needs)().map_err(|error| describe_halt(context, planned, error));
     let copying = files
-        .map_ok(|chunk| stream::iter(chunk.into_iter().map(Ok)))
+        .map_ok(|chunk| {
+            lengths.look_at(&chunk);
+            let taking = lengths.taking();
+            stream::iter(chunk.into_iter().map(move |file| Ok((file, Arc::clone(&taking)))))
+        })
         .try_flatten()
-        .try_for_each_concurrent(context.options.transfers.get(), |file| {
-            let (active, warnings) = (Arc::clone(&active), &warnings);
+        .try_for_each_concurrent(context.options.transfers.get(), |(file, taking)| {
+            let warnings = &warnings;
             async move {
-                let missing = transfer_file(context, in_flight, position, file, active).await?;
+                let missing = transfer_file(context, in_flight, position, file, taking).await?;
                 if let Some(warning) = missing {
                     warnings.lock().unwrap_or_else(|lock| lock.into_inner()).push(warning);
                 }
                 Ok(())
             }
         });
-    let (copied, ()) = futures::join!(copying, count(context, &description, &active));
+    let taking = lengths.taking();
+    let (copied, ()) = futures::join!(copying, count(context, &description, &taking));
     copied?;
     let warnings = warnings.into_inner().unwrap_or_else(|lock| lock.into_inner());
-    Ok(Ready { planned, lanes, description: Arc::new(description), warnings })
+    Ok(Ready { planned, lanes, description: Arc::new(description), warnings, lengths })
 }
 
 /// Tells how much a position needs, while it is copied. An error shows in the copying.
@@ -276,9 +285,9 @@ fn describe_halt(context: &Context, planned: Planned, error: SourceError) -> Hal
 
 /// Publishes at one target, in order, until the queue ends or the lane stops.
 async fn publisher(
-    context: Arc<Context>,
-    index: usize,
-    lane: &Lane,
+    context: &Context,
+    view: &SourceView,
+    (index, lane): (usize, &Lane),
     mut queue: mpsc::Receiver<Arc<Ready>>,
     published: &Published,
 ) {
@@ -289,9 +298,12 @@ async fn publisher(
             ready = queue.recv() => ready,
         };
         let Some(ready) = ready else { return };
+        if let Some(blocked) = ready.lengths.refusal(index) {
+            lane.halt(Stop::Blocked(blocked.clone()));
+            return;
+        }
         let target = &lane.target;
-        let publication = &ready.description.publication;
-        if let Err(stop) = publish::carry_out(&context, target, publication).await {
+        if let Err(stop) = publish_at(context, view, lane, &ready.description).await {
             lane.halt(stop);
             return;
         }

@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use table_sync_core::{FileRef, Position, SourceView};
+use table_sync_core::{FileRef, Place, Position, SourceView};
 use table_sync_store::WriteError;
 
 use super::{Run, arrive, retry_source, source_stop};
@@ -92,8 +92,11 @@ async fn remove(
     Ok(())
 }
 
-/// Removes one file; `false` when it was gone already.
+/// Removes one file; `false` when it was gone already, or is another table's to remove.
 async fn remove_file(run: &Run, file: &FileRef) -> Result<bool, Stop> {
+    if file.place != Place::Table {
+        return Ok(false);
+    }
     let store = &run.target.store;
     let key = object_key(&run.target.table, file.path.as_str());
     let facts = store.head(&key).await;

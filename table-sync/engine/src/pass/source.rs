@@ -11,6 +11,7 @@ use crate::transfer::Context;
 pub(crate) fn source_stop(context: &Context, error: SourceError) -> Stop {
     match error {
         SourceError::Blocked(blocked) => Stop::Blocked(blocked),
+        SourceError::Hold { message } => Stop::Held(message),
         SourceError::Damaged { position, message, modified_ms } => {
             let age_ms = context.options.clock.now_ms().saturating_sub(modified_ms);
             if u128::from(age_ms.max(0).unsigned_abs()) < context.options.commit_settle.as_millis()

@@ -25,6 +25,7 @@ pub(crate) async fn survey_target(context: &Context, target: &Target) -> Result<
     let view = view.map_err(|error| source_stop(context, error))?;
     let mut run = Run::new(0, target);
     run.view = replica;
+    view.place(&mut run.view);
     Ancestors::default().check(context, &view, &run).await?;
     let input = PlanInput {
         source: &view,

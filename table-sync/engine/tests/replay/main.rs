@@ -15,9 +15,11 @@
     clippy::print_stdout
 )]
 
+mod alias;
 mod corpus;
 mod faults;
 mod hostile;
+mod hudi;
 mod plans;
 mod races;
 mod retire;

@@ -45,7 +45,7 @@ impl Rig {
         Self::build(source_faults, target_faults, Oracle::new(TABLE))
     }
 
-    fn build(source_faults: Faults, target_faults: Faults, oracle: Oracle) -> Self {
+    pub(crate) fn build(source_faults: Faults, target_faults: Faults, oracle: Oracle) -> Self {
         let plain: Arc<InMemory> = Arc::new(InMemory::new());
         let source_store: Arc<dyn ObjectStore> = plain.clone();
         let faulty: Arc<dyn ObjectStore> = Arc::new(FaultStore::new(plain, source_faults.clone()));
@@ -55,6 +55,7 @@ impl Rig {
             log: Arc::new(log(&faulty)),
             store: Store::over(Arc::clone(&faulty), "memory:///source"),
             table: TABLE.to_owned(),
+            roots: Vec::new(),
             url: format!("memory:///source/{TABLE}"),
         };
         let target = target_over(recorded.clone(), "memory:///target");
@@ -138,6 +139,7 @@ pub(crate) fn target_over(store: Arc<dyn ObjectStore>, url: &str) -> Target {
         state: store.clone(),
         store,
         table: TABLE.to_owned(),
+        roots: Vec::new(),
         url: format!("{url}/{TABLE}"),
     }
 }

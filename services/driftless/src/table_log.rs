@@ -1,0 +1,211 @@
+//! A table's log, whatever its format: found out at the first look, unless it was named.
+//!
+//! A Delta log is looked for first, so that for a Delta table nothing is asked twice. A folder
+//! that holds both is taken for Delta; `--format` says otherwise.
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use table_sync_core::{
+    Description, FileRef, FileStream, Hint, Late, Planned, Pointer, Position, Publication,
+    ReplicaError, ReplicaLog, ReplicaView, SeenCommit, SetDigest, SourceError, SourceLog,
+    SourceView,
+};
+use table_sync_delta::DeltaLog;
+use table_sync_hudi::HudiLog;
+
+use crate::args::Format;
+
+/// See the module.
+pub(crate) struct TableLog {
+    pub(crate) delta: DeltaLog,
+    pub(crate) hudi: HudiLog,
+    /// The source's log, for a replica: it has the source's format.
+    source: Option<Arc<TableLog>>,
+    found: OnceLock<Format>,
+}
+
+impl TableLog {
+    /// A source's log. `format`: what it is, where that was said.
+    pub(crate) fn source(delta: DeltaLog, hudi: HudiLog, format: Option<Format>) -> Self {
+        let found = format.map_or_else(OnceLock::new, OnceLock::from);
+        Self { delta, hudi, source: None, found }
+    }
+
+    /// The log of a replica of `source`.
+    pub(crate) fn replica(delta: DeltaLog, hudi: HudiLog, source: &Arc<Self>) -> Self {
+        Self { delta, hudi, source: Some(Arc::clone(source)), found: OnceLock::new() }
+    }
+
+    /// The format, as far as it is known without a look.
+    pub(crate) fn known(&self) -> Option<Format> {
+        self.found.get().or_else(|| self.source.as_ref()?.found.get()).copied()
+    }
+
+    /// The format, by a look at the source where it is not known. A folder without any table is
+    /// taken for Delta, whose reader says what is missing.
+    pub(crate) async fn format_of_source(&self) -> Result<Format, SourceError> {
+        if let Some(known) = self.known() {
+            return Ok(known);
+        }
+        let source = self.source.as_deref().unwrap_or(self);
+        let view = SourceLog::observe(&source.delta, None).await?;
+        if view.objects.is_empty() && source.hudi.exists().await? {
+            return Ok(*source.found.get_or_init(|| Format::Hudi));
+        }
+        if !view.objects.is_empty() {
+            return Ok(*source.found.get_or_init(|| Format::Delta));
+        }
+        Ok(Format::Delta)
+    }
+
+    fn log(&self) -> &dyn SourceLog {
+        match self.known() {
+            Some(Format::Hudi) => &self.hudi,
+            Some(Format::Delta) | None => &self.delta,
+        }
+    }
+}
+
+#[async_trait]
+impl SourceLog for TableLog {
+    fn format(&self) -> &'static str {
+        self.log().format()
+    }
+
+    async fn observe(&self, after: Option<Position>) -> Result<SourceView, SourceError> {
+        if self.known().is_some() {
+            return self.log().observe(after).await;
+        }
+        let view = SourceLog::observe(&self.delta, after).await?;
+        if !view.objects.is_empty() {
+            self.found.get_or_init(|| Format::Delta);
+            return Ok(view);
+        }
+        if self.format_of_source().await? == Format::Hudi {
+            return SourceLog::observe(&self.hudi, after).await;
+        }
+        Ok(view)
+    }
+
+    async fn describe(
+        &self,
+        view: &SourceView,
+        planned: &Planned,
+    ) -> Result<Description, SourceError> {
+        self.log().describe(view, planned).await
+    }
+
+    async fn tailor(
+        &self,
+        view: &SourceView,
+        description: &Description,
+        replica: &ReplicaView,
+    ) -> Result<Publication, SourceError> {
+        self.log().tailor(view, description, replica).await
+    }
+
+    fn round_max(&self, view: &SourceView) -> Option<usize> {
+        self.log().round_max(view)
+    }
+
+    async fn late(
+        &self,
+        view: &SourceView,
+        replica: &ReplicaView,
+        through: Position,
+    ) -> Result<Late, SourceError> {
+        self.log().late(view, replica, through).await
+    }
+
+    async fn commit(&self, position: Position) -> Result<Option<SeenCommit>, SourceError> {
+        self.log().commit(position).await
+    }
+
+    async fn moved_past(&self, head: Position) -> Result<bool, SourceError> {
+        self.log().moved_past(head).await
+    }
+
+    async fn unchanged(&self, seen: &SeenCommit) -> Result<bool, SourceError> {
+        self.log().unchanged(seen).await
+    }
+
+    async fn table_id(
+        &self,
+        view: &SourceView,
+        position: Position,
+    ) -> Result<Option<String>, SourceError> {
+        self.log().table_id(view, position).await
+    }
+
+    async fn live_at_head(
+        &self,
+        view: &SourceView,
+        file: &FileRef,
+        since: Position,
+    ) -> Result<bool, SourceError> {
+        self.log().live_at_head(view, file, since).await
+    }
+
+    async fn live_files(
+        &self,
+        view: &SourceView,
+        position: Position,
+    ) -> Result<FileStream, SourceError> {
+        self.log().live_files(view, position).await
+    }
+
+    async fn retirable(
+        &self,
+        view: &SourceView,
+        after: Option<Position>,
+        promised: Position,
+    ) -> Result<FileStream, SourceError> {
+        self.log().retirable(view, after, promised).await
+    }
+
+    async fn live_digest(
+        &self,
+        view: &SourceView,
+        position: Position,
+    ) -> Result<SetDigest, SourceError> {
+        self.log().live_digest(view, position).await
+    }
+}
+
+#[async_trait]
+impl ReplicaLog for TableLog {
+    async fn observe(&self, hint: Option<Hint>) -> Result<ReplicaView, ReplicaError> {
+        match self.known() {
+            Some(Format::Hudi) => return ReplicaLog::observe(&self.hudi, hint).await,
+            Some(Format::Delta) => return ReplicaLog::observe(&self.delta, hint).await,
+            None => {}
+        }
+        let view = ReplicaLog::observe(&self.delta, hint).await?;
+        if !view.objects.is_empty() {
+            return Ok(view);
+        }
+        let format = self.format_of_source().await.map_err(|error| match error {
+            SourceError::Blocked(blocked) => ReplicaError::Blocked(blocked),
+            error => ReplicaError::Io { path: "source".to_owned(), source: error.into() },
+        })?;
+        match format {
+            Format::Hudi => ReplicaLog::observe(&self.hudi, hint).await,
+            Format::Delta => Ok(view),
+        }
+    }
+
+    async fn pointer(&self, view: &ReplicaView) -> Result<Option<Pointer>, ReplicaError> {
+        match self.known() {
+            Some(Format::Hudi) => self.hudi.pointer(view).await,
+            _ => self.delta.pointer(view).await,
+        }
+    }
+
+    async fn table_id(&self, view: &ReplicaView) -> Result<Option<String>, ReplicaError> {
+        match self.known() {
+            Some(Format::Hudi) => ReplicaLog::table_id(&self.hudi, view).await,
+            _ => ReplicaLog::table_id(&self.delta, view).await,
+        }
+    }
+}

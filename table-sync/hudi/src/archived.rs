@@ -1,0 +1,163 @@
+//! Instants that left the active timeline, and those that were taken back.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use table_sync_core::{BlockCode, Blocked, InstantTime, LogObject, Position, RelPath, SourceError};
+
+use crate::cache::Archived;
+use crate::error::DecodeError;
+use crate::instant::{Action, Layout};
+use crate::log::HudiLog;
+use crate::metadata::{RestoreMetadata, RollbackMetadata};
+use crate::state::decode_error;
+use crate::timeline::{Instant, Timeline};
+use crate::{archive, history};
+
+/// Ids that completed rollbacks and restores of the active timeline took back.
+pub(crate) async fn retracted(
+    log: &HudiLog,
+    timeline: &Timeline,
+) -> Result<BTreeSet<InstantTime>, SourceError> {
+    let mut all = BTreeSet::new();
+    let undoes = |at: &&Instant| matches!(at.name.action, Action::Rollback | Action::Restore);
+    for instant in timeline.instants.iter().filter(|at| at.is_completed()).filter(undoes) {
+        all.extend(taken_back(log, instant).await?.iter().copied());
+    }
+    Ok(all)
+}
+
+/// Files that completed rollbacks and restores of the active timeline deleted.
+pub(crate) async fn deleted(
+    log: &HudiLog,
+    timeline: &Timeline,
+) -> Result<BTreeSet<RelPath>, SourceError> {
+    let mut files = BTreeSet::new();
+    let undoes = |at: &&Instant| matches!(at.name.action, Action::Rollback | Action::Restore);
+    for instant in timeline.instants.iter().filter(|at| at.is_completed()).filter(undoes) {
+        let read = log.read_seen(&instant.key, &instant.object).await?;
+        let key = instant.key.as_str();
+        let undone = match instant.name.action {
+            Action::Restore => {
+                RestoreMetadata::decode(key, &read.bytes).map(|restore| restore.rollback)
+            }
+            _ => RollbackMetadata::decode(key, &read.bytes),
+        };
+        files.extend(undone.map_err(|error| decode_error(instant, &error))?.deleted);
+    }
+    Ok(files)
+}
+
+async fn taken_back(log: &HudiLog, instant: &Instant) -> Result<Arc<[InstantTime]>, SourceError> {
+    let (key, identity) = (&instant.key, &instant.object.identity);
+    if let Some(known) = log.cache(|cache| cache.retracted(key, identity)) {
+        return Ok(known);
+    }
+    let read = log.read_seen(key, &instant.object).await?;
+    let ids = match instant.name.action {
+        Action::Restore => RestoreMetadata::decode(key.as_str(), &read.bytes)
+            .map(|restore| restore.rollback.rolled_back),
+        _ => RollbackMetadata::decode(key.as_str(), &read.bytes).map(|undone| undone.rolled_back),
+    };
+    let ids: Arc<[InstantTime]> = ids.map_err(|error| decode_error(instant, &error))?.into();
+    log.cache(|cache| cache.put_retracted(key, identity, &ids));
+    Ok(ids)
+}
+
+/// Ids of archived commits: those that a replica may lack although nothing else tells.
+///
+/// `after`: the newest commit of the replica. An archive of layout 1 is read only where the
+/// timeline starts behind it, since its files grow and are read whole.
+pub(crate) async fn commits(
+    log: &HudiLog,
+    timeline: &Timeline,
+    after: Position,
+) -> Result<BTreeSet<InstantTime>, SourceError> {
+    let mut ids = BTreeSet::new();
+    let passed = timeline.start.is_some_and(|start| after.requested().is_none_or(|at| at < start));
+    if timeline.layout == Layout::V1 && !passed {
+        return Ok(ids);
+    }
+    for file in files(log, timeline).await? {
+        ids.extend(file.iter().filter(|at| at.is_commit).map(|at| at.requested));
+    }
+    Ok(ids)
+}
+
+/// When archived writes completed.
+pub(crate) async fn completions(
+    log: &HudiLog,
+    timeline: &Timeline,
+) -> Result<HashMap<InstantTime, InstantTime>, SourceError> {
+    let mut completions = HashMap::new();
+    for file in files(log, timeline).await? {
+        completions.extend(file.iter().filter_map(|at| Some((at.requested, at.completion?))));
+    }
+    Ok(completions)
+}
+
+/// What each file of the history or archive holds.
+async fn files(log: &HudiLog, timeline: &Timeline) -> Result<Vec<Arc<[Archived]>>, SourceError> {
+    let mut all = Vec::new();
+    match timeline.layout {
+        Layout::V1 => {
+            for (key, object) in log.level(timeline.archive.as_str()).await?.objects {
+                if archive::file_number(key.file_name()).is_some() {
+                    all.push(file(log, &key, &object).await?);
+                }
+            }
+        }
+        Layout::V2 => {
+            let named = manifest(log, timeline).await?;
+            let files = timeline.history().filter(|(key, _)| named.contains(key.file_name()));
+            for (key, object) in files {
+                all.push(file(log, key, object).await?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Names that the newest manifest lists.
+async fn manifest(log: &HudiLog, timeline: &Timeline) -> Result<BTreeSet<String>, SourceError> {
+    let numbered = timeline.history().filter_map(|(key, object)| {
+        Some((history::manifest_number(key.file_name())?, key, object))
+    });
+    let Some((_, key, object)) = numbered.max_by_key(|(number, _, _)| *number) else {
+        return Ok(BTreeSet::new());
+    };
+    let read = log.read_seen(key, object).await?;
+    let files = history::parse_manifest(key.as_str(), &read.bytes);
+    let files = files.map_err(|error| damaged(&error))?;
+    Ok(files.into_iter().map(|file| file.name.to_string()).collect())
+}
+
+async fn file(
+    log: &HudiLog,
+    key: &RelPath,
+    object: &LogObject,
+) -> Result<Arc<[Archived]>, SourceError> {
+    if let Some(known) = log.cache(|cache| cache.archived(key, &object.identity)) {
+        return Ok(known);
+    }
+    let read = log.read_seen(key, object).await?;
+    let mut found = Vec::new();
+    let mut take = |at: history::Archived| {
+        let is_commit = at.action.writes_data() || at.action == Action::Restore;
+        found.push(Archived { requested: at.requested, completion: at.completion, is_commit });
+    };
+    let decoded = if key.as_str().ends_with(".parquet") {
+        history::for_each(key.as_str(), &read.bytes, &mut take)
+    } else {
+        let archive = archive::parse(key.as_str(), &read.bytes);
+        archive.map(|archive| archive.instants.into_iter().for_each(take))
+    };
+    decoded.map_err(|error| damaged(&error))?;
+    let found: Arc<[Archived]> = found.into();
+    log.cache(|cache| cache.put_archived(key, &object.identity, &found));
+    Ok(found)
+}
+
+fn damaged(error: &DecodeError) -> SourceError {
+    Blocked::table(BlockCode::SourceDamaged, error.to_string()).into()
+}

@@ -1,0 +1,237 @@
+//! Version 6 merge-on-read: what keeps readers of Hudi 1.x right.
+//!
+//! Such a reader takes the time at which a version 6 instant completed from the last modification
+//! of its timeline object, and a log, which is named after its base instant B, belongs to the
+//! slice that this time points to. A copy has other times: where B's object at the target is
+//! younger than the newest instant, logs on B vanish; where it is younger than a compaction that
+//! followed, logs that were compacted come back. For an instant that is not in the timeline the
+//! time is its id. So the replica's timeline holds no instant that it need not hold.
+//!
+//! # Invariants
+//! - The timeline of a replica starts at its floor: the oldest of the newest write, writes that
+//!   are pending or still to be published, and replace commits, whose replaced files would be
+//!   rows again without them. Nothing at or above the floor is ever deleted.
+//! - Deletes go from the oldest id on, plans before what completes them.
+//! - Where logs of the new state lie on an instant that is held and too young, the state is right
+//!   only once that instant is deleted: the window in between is reported, or refused.
+//!
+//! Source: Hudi `CompletionTimeQueryViewV1`, `HoodieFileGroup.getBaseInstantTime`; seen with
+//! Spark 3.5 and Hudi 0.15, 1.0 and 1.2: `docs/hudi.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use table_sync_core::{
+    BlockCode, Blocked, Body, InstantTime, Op, Position, Publication, RelPath, SourceError, Step,
+};
+
+use crate::file_name::FileName;
+use crate::instant::{Action, InstantName, Layout, State};
+use crate::log::{HudiLog, Readers, V6Window};
+use crate::properties::TableType;
+use crate::state;
+use crate::timeline::{Instant, Timeline};
+
+/// Whether a table's replicas need the guard.
+pub(crate) fn applies(log: &HudiLog, timeline: &Timeline) -> bool {
+    timeline.layout == Layout::V1
+        && timeline.table_type == TableType::MergeOnRead
+        && log.options().readers != Readers::Zero
+}
+
+/// The oldest id that a replica's timeline must hold once everything up to the source's newest
+/// state is published. `None` for a table without writes.
+pub(crate) fn floor_at_head(timeline: &Timeline) -> Option<InstantTime> {
+    let newest = timeline.commits().last().map(|head| head.name.requested)?;
+    Some(newest.min(timeline.earliest_pending().unwrap_or(newest)))
+}
+
+/// Base instants on which logs of the active timeline lie.
+pub(crate) async fn log_bases(
+    log: &HudiLog,
+    timeline: &Timeline,
+    until: Position,
+) -> Result<BTreeSet<InstantTime>, SourceError> {
+    let mut bases = BTreeSet::new();
+    let deltas = timeline.commits().into_iter();
+    let deltas = deltas.filter(|at| at.name.action == Action::DeltaCommit);
+    for delta in deltas.filter(|at| at.position() <= until) {
+        let commit = state::commit(log, delta).await?;
+        let names = commit.writes.iter().map(|write| FileName::parse(write.path.file_name()));
+        bases.extend(names.filter(FileName::is_log).filter_map(|name| name.instant()));
+    }
+    Ok(bases)
+}
+
+/// Why the first publication has to wait, where it has to: logs lie on an instant that its
+/// timeline would have to hold, with the time of the copy.
+pub(crate) async fn first_waits(
+    log: &HudiLog,
+    timeline: &Timeline,
+    position: Position,
+) -> Result<Option<String>, SourceError> {
+    let Some(floor) = floor_at_head(timeline) else { return Ok(None) };
+    let bases = log_bases(log, timeline, position).await?;
+    let ids = timeline.completed(position);
+    let held = bases.iter().find(|base| **base >= floor && ids.contains(base));
+    Ok(held.map(|base| {
+        format!(
+            "the first publication waits until {floor} is no longer pending: readers of Hudi 1.x \
+             would misplace the logs on {base} (v6_pending_compaction); with --hudi-readers 0.x \
+             it need not wait"
+        )
+    }))
+}
+
+/// Adds to the publication of a commit what the replica's timeline must lose with it.
+pub(crate) async fn tailor(
+    log: &HudiLog,
+    timeline: &Timeline,
+    mut publication: Publication,
+    held: &Timeline,
+) -> Result<Publication, SourceError> {
+    let position = publication.position;
+    let Some(id) = position.requested() else { return Ok(publication) };
+    let holds = Holds::of(held);
+    let floor = floor(log, timeline, &holds, id).await?;
+    if let Some(reason) = stays_wrong(log, timeline, &holds).await? {
+        return Err(SourceError::Hold { message: reason });
+    }
+    let bases = log_bases(log, timeline, position).await?;
+    let young = bases.iter().find(|base| holds.young(base).is_some_and(|time| time >= id));
+    if let Some(base) = young {
+        if log.options().v6_window == V6Window::Refuse {
+            let message = format!(
+                "publishing {id} in place would for a moment show readers of Hudi 1.x a mixture: \
+                 logs lie on {base}, whose timeline object is younger here; allow it with \
+                 --hudi-v6-window allow, or replicate to a new location"
+            );
+            return Err(Blocked::at(BlockCode::V6Window, position, message).into());
+        }
+        publication.window = true;
+    }
+    publication.steps.extend(deletes(held, floor));
+    Ok(publication)
+}
+
+/// What an interrupted publication left below the floor.
+pub(crate) async fn left_below(
+    log: &HudiLog,
+    timeline: &Timeline,
+    held: &Timeline,
+) -> Result<Vec<Step>, SourceError> {
+    let Some(newest) = held.commits().iter().map(|at| at.name.requested).max() else {
+        return Ok(Vec::new());
+    };
+    let floor = floor(log, timeline, &Holds::of(held), newest).await?;
+    Ok(deletes(held, floor))
+}
+
+/// What a replica's timeline holds.
+struct Holds {
+    /// Last modification of completed writes, in whole seconds, as an id in UTC.
+    times: BTreeMap<InstantTime, InstantTime>,
+    /// Replace commits.
+    replacing: BTreeSet<InstantTime>,
+}
+
+impl Holds {
+    fn of(held: &Timeline) -> Self {
+        let commits = held.commits();
+        let whole = |ms: i64| ms - ms.rem_euclid(1_000);
+        let time =
+            |at: &&Instant| (at.name.requested, InstantTime::of_ms(whole(at.object.modified_ms)));
+        let replacing = commits.iter().filter(|at| at.name.action == Action::ReplaceCommit);
+        Self {
+            times: commits.iter().map(time).collect(),
+            replacing: replacing.map(|at| at.name.requested).collect(),
+        }
+    }
+
+    /// When readers think that a base completed, where the timeline holds it.
+    fn young(&self, base: &InstantTime) -> Option<InstantTime> {
+        self.times.get(base).copied()
+    }
+}
+
+/// The oldest id that the replica's timeline must hold once `id` is published.
+async fn floor(
+    log: &HudiLog,
+    timeline: &Timeline,
+    holds: &Holds,
+    id: InstantTime,
+) -> Result<InstantTime, SourceError> {
+    let mut floor = id.min(timeline.earliest_pending().unwrap_or(id));
+    let oldest = holds.times.keys().next().copied().unwrap_or(id);
+    let waiting = timeline.commits().into_iter().map(|at| at.name.requested);
+    let waiting = waiting.filter(|at| *at >= oldest && !holds.times.contains_key(at));
+    floor = waiting.fold(floor, InstantTime::min);
+    for replacing in replacing(log, timeline, holds).await? {
+        floor = floor.min(replacing);
+    }
+    Ok(floor)
+}
+
+/// Replace commits that hide files which are still at the target: none of a replica's files is
+/// deleted by publishing, so all that ever replaced something.
+async fn replacing(
+    log: &HudiLog,
+    timeline: &Timeline,
+    holds: &Holds,
+) -> Result<BTreeSet<InstantTime>, SourceError> {
+    let mut replacing = BTreeSet::new();
+    for id in &holds.replacing {
+        let hides = match timeline.commit(*id) {
+            Some(instant) => !state::commit(log, instant).await?.replaced.is_empty(),
+            None => true,
+        };
+        if hides {
+            replacing.insert(*id);
+        }
+    }
+    Ok(replacing)
+}
+
+/// Why the state would stay wrong even with everything published that the source has, where it
+/// would: an instant that must be held is too young, and logs lie on it.
+async fn stays_wrong(
+    log: &HudiLog,
+    timeline: &Timeline,
+    holds: &Holds,
+) -> Result<Option<String>, SourceError> {
+    let commits = timeline.commits();
+    let Some(head) = commits.last() else { return Ok(None) };
+    let Some(mut floor) = floor_at_head(timeline) else { return Ok(None) };
+    for replacing in replacing(log, timeline, holds).await? {
+        floor = floor.min(replacing);
+    }
+    let newest = commits.iter().map(|at| at.name.requested).max().unwrap_or(floor);
+    let bases = log_bases(log, timeline, head.position()).await?;
+    let wrong = bases.iter().find(|base| {
+        let held = timeline.commit(**base).is_some() || holds.young(base).is_some();
+        // What is still to be published gets the time of its copy: later than any commit here.
+        let too_young = holds.young(base).is_none_or(|time| time >= newest);
+        **base >= floor && held && too_young
+    });
+    Ok(wrong.map(|base| {
+        format!(
+            "publishing waits: readers of Hudi 1.x would misplace the logs on {base}, which the \
+             timeline must hold as long as {floor} is pending or hides files \
+             (v6_pending_compaction); the source's next commits, or --hudi-readers 0.x, end this"
+        )
+    }))
+}
+
+/// Deletes of everything in the timeline below the floor, oldest first, plans before what
+/// completes them: a compaction without its commit would be pending again.
+fn deletes(held: &Timeline, floor: InstantTime) -> Vec<Step> {
+    let mut below: Vec<(InstantTime, State, RelPath)> = Vec::new();
+    for key in held.objects.keys() {
+        let Some(name) = InstantName::parse(key.file_name(), held.layout) else { continue };
+        if name.requested < floor && name.action != Action::Savepoint {
+            below.push((name.requested, name.state, key.clone()));
+        }
+    }
+    below.sort();
+    let delete = |key| Step { key, body: Body::Nothing, op: Op::Delete, reveals: None };
+    below.into_iter().map(|(_, _, key)| delete(key)).collect()
+}

@@ -1,0 +1,233 @@
+//! A whole state at once: the first publication, and the switch to another timeline folder.
+//!
+//! The first publication ends with `hoodie.properties`, without which there is no table. A replica
+//! that holds a timeline already gets a second one beside it, under a name that was never used;
+//! replacing the properties makes readers go there, and is the only visible write.
+//!
+//! # Invariants
+//! - The history is there before the instants, and all instants before the properties.
+//! - What an interrupted first publication left behind, and this one does not write, is gone
+//!   before the properties are there.
+//!
+//! Source: Hudi `TimelinePathProviderV2`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use table_sync_core::{
+    BlockCode, Blocked, Body, Description, Expect, FileStream, InstantTime, Kind, LogObject, Op,
+    Position, Publication, RelPath, ReplicaView, SourceError, Step,
+};
+
+use crate::instant::{Action, Layout};
+use crate::log::{History, HudiLog, META_FOLDER, MetadataTable, io_error};
+use crate::properties::{Properties, TableType, key};
+use crate::state;
+use crate::timeline::{Timeline, properties_key};
+use crate::{guard, unpublish};
+
+/// Folders below `.hoodie` that readers need beside the timeline.
+const SIDE_FOLDERS: [&str; 3] = [".schema", ".index_defs", ".bucket_index"];
+
+/// Name of the history's own pointer to its newest manifest.
+const HISTORY_VERSION: &str = "_version_";
+
+/// Describes the publication of the newest state as a whole.
+pub(crate) async fn describe(
+    log: &HudiLog,
+    timeline: &Timeline,
+    position: Position,
+) -> Result<Description, SourceError> {
+    let files = state::files(log, timeline, position, log.options().slices).await?;
+    let files = Arc::new(files);
+    let needs = move || -> FileStream { state::stream(files.to_vec()) };
+    let mut staged = side_steps(log, i64::MIN).await?;
+    let omitted =
+        timeline.table_type == TableType::CopyOnWrite && log.options().history == History::Omit;
+    if !omitted {
+        staged.extend(history_steps(timeline));
+    }
+    let guarded = guard::applies(log, timeline);
+    if guarded && let Some(message) = guard::first_waits(log, timeline, position).await? {
+        return Err(SourceError::Hold { message });
+    }
+    let floor = guard::floor_at_head(timeline).filter(|_| guarded);
+    staged.extend(instant_steps(timeline, floor));
+    let properties = Step {
+        key: properties_key()?,
+        body: Body::Bytes(replica_properties(log, &timeline.properties, None)),
+        op: Op::Create,
+        reveals: Some(position),
+    };
+    let steps = vec![properties];
+    let publication = Publication { staged, ..Publication::of(position, Kind::Jump, steps) };
+    Ok(Description { publication, needs: Arc::new(needs), seen: None })
+}
+
+fn copy(key: &RelPath, object: &LogObject, op: Op) -> Step {
+    Step { key: key.clone(), body: Body::Copy(object.identity.clone()), op, reveals: None }
+}
+
+/// Schemas, index definitions and bucket layouts that changed at or after a time, ms since the
+/// epoch.
+pub(crate) async fn side_steps(log: &HudiLog, since_ms: i64) -> Result<Vec<Step>, SourceError> {
+    let mut steps = Vec::new();
+    let level = log.level(META_FOLDER).await?;
+    let wanted = |folder: &&String| {
+        folder.rsplit_once('/').is_some_and(|(_, name)| SIDE_FOLDERS.contains(&name))
+    };
+    for folder in level.folders.iter().filter(wanted) {
+        for (key, object) in log.list(folder).await? {
+            if !key.as_str().ends_with(".crc") && object.modified_ms >= since_ms {
+                steps.push(copy(&key, &object, Op::CreateOrReplace));
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// Files of the history, then its manifests, then the pointer to the newest.
+fn history_steps(timeline: &Timeline) -> Vec<Step> {
+    let rank = |key: &RelPath| match key.file_name() {
+        HISTORY_VERSION => 2,
+        name if name.starts_with("manifest_") => 1,
+        _ => 0,
+    };
+    let ours = |key: &RelPath| !key.as_str().ends_with(".crc");
+    let mut files: Vec<_> = timeline.history().filter(|(key, _)| ours(key)).collect();
+    files.sort_by_key(|(key, _)| rank(key));
+    files.into_iter().map(|(key, object)| copy(key, object, Op::CreateOrReplace)).collect()
+}
+
+/// Completed instants in the order of their completion, from `floor` on, and with a floor the
+/// plans of pending compactions: logs on those are read only where the plan is.
+fn instant_steps(timeline: &Timeline, floor: Option<InstantTime>) -> Vec<Step> {
+    let above = timeline.instants.iter();
+    let above = above.filter(|at| floor.is_none_or(|floor| at.name.requested >= floor));
+    let mut plans = above.clone().filter(|at| !at.is_completed()).collect::<Vec<_>>();
+    plans.retain(|at| timeline.layout == Layout::V1 && at.name.action == Action::Compaction);
+    let plans = plans.into_iter().filter_map(|at| timeline.plan_of(at.name.requested));
+    let plans: Vec<_> = plans.map(|(key, object)| copy(key, object, Op::CreateOrReplace)).collect();
+    let completed = above.filter(|instant| instant.is_completed());
+    let mut completed: Vec<_> = completed.collect();
+    completed.sort_by_key(|instant| instant.position());
+    let steps = completed.into_iter();
+    let steps = steps.map(|at| copy(&at.key, &at.object, Op::CreateOrReplace));
+    plans.into_iter().chain(steps).collect()
+}
+
+/// The properties as a replica has them: no metadata table, and its own timeline folder.
+pub(crate) fn replica_properties(
+    log: &HudiLog,
+    source: &Properties,
+    timeline_path: Option<&str>,
+) -> Bytes {
+    let MetadataTable::Drop = log.options().metadata_table;
+    let remove = [key::METADATA_PARTITIONS, key::METADATA_PARTITIONS_INFLIGHT];
+    let set: Vec<_> = timeline_path.iter().map(|path| (key::TIMELINE_PATH, *path)).collect();
+    source.edit(&remove, &set)
+}
+
+/// Fits a publication to what a replica holds.
+pub(crate) async fn tailor(
+    log: &HudiLog,
+    timeline: &Timeline,
+    description: &Description,
+    replica: &ReplicaView,
+) -> Result<Publication, SourceError> {
+    let publication = description.publication.clone();
+    let held = replica.detail.as_ref().and_then(|detail| detail.downcast_ref::<Timeline>());
+    match (publication.kind, held) {
+        (Kind::Jump, None) => Ok(after_sweep(publication, replica)),
+        (Kind::Jump, Some(held)) if unpublish::applies(timeline) => {
+            unpublish::tailor(log, timeline, publication, held).await
+        }
+        (Kind::Jump, Some(held)) => switch(timeline, publication, held),
+        (_, Some(held)) if guard::applies(log, timeline) => {
+            guard::tailor(log, timeline, publication, held).await
+        }
+        (_, Some(held)) => Ok(moved(publication, &timeline.folder, &held.folder)?),
+        (_, None) => Ok(publication),
+    }
+}
+
+/// What an interrupted first publication left in the timeline's folders, and this one does not
+/// write, goes first: it would be taken for committed.
+fn after_sweep(mut publication: Publication, replica: &ReplicaView) -> Publication {
+    let written: BTreeSet<_> = publication.writes().map(|step| step.key.clone()).collect();
+    let left = replica.objects.keys().filter(|key| !written.contains(key));
+    let deletes = left.map(|key| Step {
+        key: key.clone(),
+        body: Body::Nothing,
+        op: Op::Delete,
+        reveals: None,
+    });
+    // Deletes are staged as well: there is no table yet, and no key of theirs is written.
+    publication.staged.extend(deletes);
+    publication
+}
+
+/// Writes the publication's timeline beside the one that the replica holds.
+fn switch(
+    timeline: &Timeline,
+    publication: Publication,
+    held: &Timeline,
+) -> Result<Publication, SourceError> {
+    if timeline.layout != Layout::V2 || held.layout != Layout::V2 {
+        let message = "a timeline of layout 1 cannot be replaced in one write; replicate the table \
+                       to a new location";
+        return Err(Blocked::at(BlockCode::HistoryLost, publication.position, message).into());
+    }
+    let name = folder_name(&publication);
+    let folder = format!("{META_FOLDER}/{name}");
+    let folder = RelPath::parse(&folder).map_err(|error| io_error(META_FOLDER, error))?;
+    let properties = properties_key()?;
+    let mut moved = moved(publication, &timeline.folder, &folder)?;
+    for step in moved.steps.iter_mut().filter(|step| step.key == properties) {
+        let Body::Bytes(bytes) = &step.body else { continue };
+        let parsed = Properties::parse(properties.as_str(), bytes);
+        let parsed = parsed.map_err(|error| io_error(&properties, error))?;
+        step.body = Body::Bytes(parsed.edit(&[], &[(key::TIMELINE_PATH, &name)]));
+        let expect = Expect::Identity(held.properties_read.object.identity.clone());
+        step.op = Op::Replace { expect };
+    }
+    Ok(moved)
+}
+
+/// A folder name for one publication: equal for equal instants, never used for others.
+fn folder_name(publication: &Publication) -> String {
+    let mut hasher = Sha256::new();
+    for step in publication.writes() {
+        let identity = match &step.body {
+            Body::Copy(identity) | Body::CopyOf(_, identity) => format!("{identity:?}"),
+            _ => String::new(),
+        };
+        hasher.update(format!("{}\0{identity}\n", step.key));
+    }
+    let digest: [u8; 32] = hasher.finalize().into();
+    let short: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("timeline_{}_{short}", publication.position)
+}
+
+/// The publication with the source's timeline folder replaced by the replica's.
+fn moved(
+    mut publication: Publication,
+    from: &RelPath,
+    to: &RelPath,
+) -> Result<Publication, SourceError> {
+    if from == to {
+        return Ok(publication);
+    }
+    let prefix = format!("{from}/");
+    for step in publication.writes_mut() {
+        let Some(rest) = step.key.as_str().strip_prefix(&prefix) else { continue };
+        let key = RelPath::parse(&format!("{to}/{rest}")).map_err(|error| io_error(to, error))?;
+        if let Body::Copy(identity) = &step.body {
+            step.body = Body::CopyOf(step.key.clone(), identity.clone());
+        }
+        step.key = key;
+    }
+    Ok(publication)
+}

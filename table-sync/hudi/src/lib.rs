@@ -1,0 +1,28 @@
+//! Hudi timeline bytes to core types. Describes; never writes.
+
+mod append;
+pub mod archive;
+mod archived;
+mod avro;
+mod cache;
+pub mod error;
+pub mod file_name;
+mod guard;
+pub mod history;
+mod inspect;
+pub mod instant;
+mod jump;
+mod late;
+mod log;
+pub mod metadata;
+pub mod properties;
+mod replica;
+mod slices;
+mod source;
+mod state;
+mod timeline;
+mod unpublish;
+
+pub use error::DecodeError;
+pub use inspect::{Inspection, Refused};
+pub use log::{History, HudiLog, MetadataTable, Options, Readers, Slices, V6Window};

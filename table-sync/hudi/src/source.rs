@@ -1,0 +1,170 @@
+//! A timeline as the engine sees it: commits form a set, and each has its own object.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use table_sync_core::{
+    BaseEntry, CommitEntry, CommitSet, Description, Detail, FileRef, FileStream, Follows, Late,
+    Planned, PlannedKind, Position, Publication, ReplicaView, SeenCommit, SetDigest, SourceError,
+    SourceLog, SourceView,
+};
+
+use crate::instant::Layout;
+use crate::log::{HudiLog, Slices, is_same};
+use crate::properties::FILE_NAME;
+use crate::timeline::{Instant, Timeline, meta_key};
+use crate::{append, archived, guard, jump, late, state, unpublish};
+
+#[async_trait]
+impl SourceLog for HudiLog {
+    fn format(&self) -> &'static str {
+        "hudi"
+    }
+
+    async fn observe(&self, after: Option<Position>) -> Result<SourceView, SourceError> {
+        let Some(timeline) = Timeline::load(self).await? else { return Ok(SourceView::default()) };
+        let mut set = CommitSet {
+            archived_below: timeline.start,
+            retracted: archived::retracted(self, &timeline).await?,
+            switchable: timeline.layout == Layout::V2 || unpublish::applies(&timeline),
+            ..CommitSet::default()
+        };
+        if let Some(after) = after {
+            set.archived = archived::commits(self, &timeline, after).await?;
+        }
+        let commits: Vec<_> = timeline.commits().into_iter().map(entry).collect();
+        let head = commits.last().map(|commit| commit.position);
+        let mut bases: Vec<_> = head.map(|position| BaseEntry { position }).into_iter().collect();
+        if let Some(pending) = too_early(&timeline)
+            && after.is_none()
+        {
+            bases.clear();
+            set.wait = Some(format!(
+                "the first publication waits for {pending}, which is older than every completed \
+                 write: what it writes would be visible before it completes"
+            ));
+        }
+        Ok(SourceView {
+            commits,
+            bases,
+            objects: timeline.objects.clone(),
+            listed_from: None,
+            set: Some(set),
+            detail: Some(Arc::new(timeline) as Detail),
+        })
+    }
+
+    async fn describe(
+        &self,
+        view: &SourceView,
+        planned: &Planned,
+    ) -> Result<Description, SourceError> {
+        let timeline = timeline(view)?;
+        match planned.kind {
+            PlannedKind::Jump => jump::describe(self, timeline, planned.position).await,
+            _ => append::describe(self, timeline, planned.position).await,
+        }
+    }
+
+    async fn tailor(
+        &self,
+        view: &SourceView,
+        description: &Description,
+        replica: &ReplicaView,
+    ) -> Result<Publication, SourceError> {
+        jump::tailor(self, timeline(view)?, description, replica).await
+    }
+
+    fn round_max(&self, view: &SourceView) -> Option<usize> {
+        // The guard asks what the replica holds, and its last publication changed that.
+        timeline(view).ok().filter(|timeline| guard::applies(self, timeline)).map(|_| 1)
+    }
+
+    async fn late(
+        &self,
+        view: &SourceView,
+        replica: &ReplicaView,
+        through: Position,
+    ) -> Result<Late, SourceError> {
+        late::late(self, timeline(view)?, (view, replica), through).await
+    }
+
+    async fn commit(&self, position: Position) -> Result<Option<SeenCommit>, SourceError> {
+        // The caller's view may be older than the name that an object has now: look for the id.
+        let Some(requested) = position.requested() else { return Ok(None) };
+        let Some(timeline) = Timeline::load(self).await? else { return Ok(None) };
+        let Some(instant) = timeline.commit(requested) else { return Ok(None) };
+        let read = self.read(&instant.key, None).await?;
+        Ok(read.map(|read| SeenCommit {
+            position,
+            sha256: read.sha256,
+            identity: read.object.identity,
+        }))
+    }
+
+    async fn unchanged(&self, seen: &SeenCommit) -> Result<bool, SourceError> {
+        let Some(requested) = seen.position.requested() else { return Ok(false) };
+        let Some(timeline) = Timeline::load(self).await? else { return Ok(false) };
+        let same = |instant: &Instant| is_same(&seen.identity, &instant.object.identity);
+        // Archival takes old commits away without changing them.
+        let archived = timeline.start.is_some_and(|start| requested < start);
+        Ok(archived || timeline.commit(requested).is_some_and(same))
+    }
+
+    async fn table_id(
+        &self,
+        _view: &SourceView,
+        _position: Position,
+    ) -> Result<Option<String>, SourceError> {
+        Ok(None)
+    }
+
+    async fn live_at_head(
+        &self,
+        view: &SourceView,
+        file: &FileRef,
+        since: Position,
+    ) -> Result<bool, SourceError> {
+        state::is_live(self, timeline(view)?, file, since).await
+    }
+
+    async fn live_files(
+        &self,
+        view: &SourceView,
+        position: Position,
+    ) -> Result<FileStream, SourceError> {
+        let files = state::files(self, timeline(view)?, position, Slices::Latest).await?;
+        Ok(state::stream(files))
+    }
+
+    async fn live_digest(
+        &self,
+        view: &SourceView,
+        position: Position,
+    ) -> Result<SetDigest, SourceError> {
+        state::digest(self, timeline(view)?, position).await
+    }
+}
+
+fn entry(instant: &Instant) -> CommitEntry {
+    CommitEntry {
+        position: instant.position(),
+        follows: Follows::Independent,
+        committed_ms: instant.object.modified_ms,
+    }
+}
+
+/// A write that is not done yet and older than every completed one.
+fn too_early(timeline: &Timeline) -> Option<table_sync_core::InstantTime> {
+    let pending = timeline.earliest_pending()?;
+    timeline.start.is_none_or(|start| pending < start).then_some(pending)
+}
+
+/// The timeline from which a view was made.
+pub(crate) fn timeline(view: &SourceView) -> Result<&Timeline, SourceError> {
+    let detail = view.detail.as_ref().and_then(|detail| detail.downcast_ref::<Timeline>());
+    detail.ok_or_else(|| match meta_key(FILE_NAME) {
+        Ok(path) => SourceError::Missing { path },
+        Err(error) => error,
+    })
+}

@@ -1,0 +1,5 @@
+//! The readers on real tables.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod decode;
+mod tables;
