@@ -10,6 +10,15 @@ use table_sync_core::{Position, Start};
 
 use crate::units::{parse_duration, parse_price, parse_rate};
 
+mod help;
+mod hudi;
+
+use self::help::{
+    AFTER_HELP, COMPLETIONS_HELP, DEMO_HELP, INSPECT_HELP, PLAN_HELP, PROBE_HELP, STATUS_HELP,
+    SYNC_HELP, VERIFY_HELP,
+};
+pub(crate) use self::hudi::{HudiArgs, HudiHistory, HudiReaders, HudiV6Window};
+
 const LONG_ABOUT: &str = "\
 Keeps lakehouse tables identical across stores.
 
@@ -17,19 +26,6 @@ Driftless reads a table's transaction log at the source, copies exactly the file
 versions need, proves that they arrived, and then publishes each version at every target with one \
 atomic write. A reader at a target opens a whole committed version at any instant, never half of \
 one.";
-
-const AFTER_HELP: &str = "\
-A table is a URL (s3://bucket/path, gs://bucket/path, az://container/path, abfss://..., \
-file:///path), a plain path, or NAME:path where the configuration file has [stores.NAME].
-
-Examples:
-  driftless inspect s3://lake/sales/orders
-  driftless sync s3://lake/sales/orders s3://replica/sales/orders
-  driftless verify lake:sales/orders vast:sales/orders --level bytes
-  driftless demo
-
-Exit codes: 0 done; 1 failed, a retry may help; 2 arguments or configuration; 3 blocked, a person \
-must decide; 4 the target differs from the source; 130 stopped by Ctrl-C.";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -168,74 +164,6 @@ pub(crate) enum Command {
     },
 }
 
-const INSPECT_HELP: &str = "\
-Exit code 3: the table cannot be replicated; the reason is named.
-
-Examples:
-  driftless inspect s3://lake/sales/orders
-  driftless inspect ./orders --output json";
-
-const PLAN_HELP: &str = "\
-Examples:
-  driftless plan s3://lake/orders s3://replica/orders --bandwidth 2Gbps
-  driftless plan s3://lake/orders s3://replica/orders --egress-usd-per-gib 0.09
-  driftless plan 's3://lake/sales/*' s3://replica/sales --output json
-  driftless plan ./orders ./replica/orders --files > files.ndjson";
-
-const SYNC_HELP: &str = "\
-Several tables: a SOURCE with * stands for every table that matches, and each goes to \
-TARGET/<name>, its path below the folder before the first *. Or name each with --table.
-
-One pass brings every target to what the source holds now. A run that was stopped is simply \
-started again. Ctrl-C aborts unfinished uploads; what a killed run left at an S3 target is removed \
-by a pass a day later.
-
-Examples:
-  driftless sync s3://lake/orders s3://replica/orders
-  driftless sync s3://lake/orders vast:orders backup:orders      one read, two targets
-  driftless sync s3://lake/orders vast:orders --follow           until Ctrl-C
-  driftless sync s3://lake/orders vast:orders --retire=30d       time travel of 30 days
-  driftless sync 's3://lake/sales/*' s3://replica/sales          every table of a folder
-  driftless sync --table lake:a=vast:a --table lake:b=vast:b,backup:b";
-
-const VERIFY_HELP: &str = "\
-Each level includes the ones before it; rows includes log. Exit code 4: a target differs.
-
-Examples:
-  driftless verify s3://lake/orders s3://replica/orders
-  driftless verify s3://lake/orders s3://replica/orders --level bytes
-  driftless verify ./orders ./replica/orders --level rows --version-at 7";
-
-const STATUS_HELP: &str = "\
-Examples:
-  driftless status s3://lake/orders s3://replica/orders
-  driftless status lake:orders vast:orders backup:orders --output json";
-
-const PROBE_HELP: &str = "\
-Makes real requests under _driftless/ at the store's root, and removes what it wrote. The answer \
-is remembered there, so that sync need not ask again; run probe again after the store changed.
-
-Exit codes: 0 fit; 1 no conclusive answer; 3 unfit to be a target.
-
-Examples:
-  driftless probe s3://replica/orders
-  driftless probe vast:orders --output json";
-
-const DEMO_HELP: &str = "\
-Runs on temporary folders and needs no store. A writer keeps changing a table (appends, updates, \
-deletes, compaction), sync follows it, and a reader keeps querying the replica. Exit code 4 if \
-one read was torn.
-
-Examples:
-  driftless demo
-  driftless demo --seconds 20 --keep";
-
-const COMPLETIONS_HELP: &str = "\
-Examples:
-  driftless completions bash > ~/.local/share/bash-completion/completions/driftless
-  driftless completions zsh > ~/.zfunc/_driftless
-  driftless completions fish > ~/.config/fish/completions/driftless.fish";
-
 /// The tables that a command works on.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Tables {
@@ -272,12 +200,7 @@ pub(crate) struct Paths {
 
 impl Default for Paths {
     fn default() -> Self {
-        let hudi = HudiArgs {
-            hudi_readers: HudiReaders::Both,
-            hudi_v6_window: HudiV6Window::Allow,
-            hudi_history: HudiHistory::Carry,
-        };
-        let (alias_root, format) = (Vec::new(), None);
+        let (alias_root, format, hudi) = (Vec::new(), None, HudiArgs::default());
         Self { absolute_paths: AbsolutePaths::Refuse, alias_root, format, hudi }
     }
 }
@@ -289,54 +212,6 @@ pub(crate) enum Format {
     Delta,
     /// Apache Hudi.
     Hudi,
-}
-
-/// How Hudi tables are replicated.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct HudiArgs {
-    /// Releases of Hudi that read the replicas; readers of 1.x need a shorter timeline on version 6
-    /// merge-on-read tables
-    #[arg(long, value_enum, value_name = "RELEASES", default_value = "both")]
-    pub(crate) hudi_readers: HudiReaders,
-    /// Where a version 6 merge-on-read table cannot be published in one write: publish it and
-    /// report how long readers of 1.x may have seen a mixture, or block the table
-    #[arg(long, value_enum, value_name = "POLICY", default_value = "allow")]
-    pub(crate) hudi_v6_window: HudiV6Window,
-    /// The archived history of copy-on-write tables of version 8 and 9; stock Trino up to 476 fails
-    /// where it consults it
-    #[arg(long, value_enum, value_name = "POLICY", default_value = "carry")]
-    pub(crate) hudi_history: HudiHistory,
-}
-
-/// Releases of Hudi that read replicas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum HudiReaders {
-    /// Up to 0.15.
-    #[value(name = "0.x")]
-    Zero,
-    /// From 1.0 on.
-    #[value(name = "1.x")]
-    One,
-    /// Any.
-    Both,
-}
-
-/// Policy for windows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum HudiV6Window {
-    /// Published and reported.
-    Allow,
-    /// The table is blocked.
-    Refuse,
-}
-
-/// Policy for the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum HudiHistory {
-    /// Part of the replica.
-    Carry,
-    /// Left out.
-    Omit,
 }
 
 /// Policy for absolute references.

@@ -278,10 +278,18 @@ fn unreachable_start(input: &PlanInput<'_>, wanted: Position) -> Refusal {
     };
     let first = list(&mut input.source.commits.first().map(|commit| commit.position).into_iter());
     let bases = list(&mut input.source.bases.iter().map(|base| base.position));
-    let mut message = format!(
-        "no whole version up to {wanted} can be published: the first commit at the source is \
-         {first}, complete checkpoints are {bases}"
-    );
+    let mut message = match input.start {
+        Start::At(at) => format!(
+            "a replica cannot start at version {at}: the source's first commit is {first}, its \
+             complete checkpoints are {bases}, and none lies at or below {at}; start with \
+             --start latest, --start earliest, or --start at one of these"
+        ),
+        Start::Latest | Start::Earliest => format!(
+            "no whole version up to {wanted} is left to start with: the first commit at the \
+             source is {first}, complete checkpoints are {bases}; write a checkpoint at the \
+             source, or raise --until"
+        ),
+    };
     if !input.avoid.is_empty() {
         let lost = list(&mut input.avoid.iter().copied());
         message.push_str("; files are gone that these versions need: ");

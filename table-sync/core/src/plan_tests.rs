@@ -249,9 +249,9 @@ fn a_log_that_cannot_be_opened_is_refused() {
     check(
         &Case { commits: vec![3, 4], ..Case::default() },
         expect![[r#"
-        head none
-        refuse history_lost: no whole version up to 4 can be published: the first commit at the source is 3, complete checkpoints are none
-    "#]],
+            head none
+            refuse history_lost: no whole version up to 4 is left to start with: the first commit at the source is 3, complete checkpoints are none; write a checkpoint at the source, or raise --until
+        "#]],
     );
 }
 
@@ -380,32 +380,47 @@ mod set {
 
     #[test]
     fn new_replica_takes_the_newest_state() {
-        check(CASE, expect![[r#"
+        check(
+            CASE,
+            expect![[r#"
             head none
             jump 19_14
-        "#]]);
-        check(Case { commits: &[], ..CASE }, expect![[r#"
+        "#]],
+        );
+        check(
+            Case { commits: &[], ..CASE },
+            expect![[r#"
             head none
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn commits_are_appended_in_the_order_of_completion() {
-        check(Case { holds: &["10"], ..CASE }, expect![[r#"
+        check(
+            Case { holds: &["10"], ..CASE },
+            expect![[r#"
             head 11_10
             append 13_12..19_14
-        "#]]);
-        check(Case { holds: &["10", "12", "14", "16"], ..CASE }, expect![[r#"
+        "#]],
+        );
+        check(
+            Case { holds: &["10", "12", "14", "16"], ..CASE },
+            expect![[r#"
             head 19_14
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn a_commit_that_completes_late_is_not_lost() {
-        check(Case { holds: &["10", "12", "14"], ..CASE }, expect![[r#"
+        check(
+            Case { holds: &["10", "12", "14"], ..CASE },
+            expect![[r#"
             head 19_14
             append 17_16
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -417,55 +432,82 @@ mod set {
                 jump 19_14
             "#]],
         );
-        check(Case { holds: &["08", "10"], archived: &["08"], ..CASE }, expect![[r#"
+        check(
+            Case { holds: &["08", "10"], archived: &["08"], ..CASE },
+            expect![[r#"
             head 11_10
             append 13_12..19_14
-        "#]]);
-        check(Case { holds: &["06", "10"], archived_below: Some("07"), ..CASE }, expect![[r#"
+        "#]],
+        );
+        check(
+            Case { holds: &["06", "10"], archived_below: Some("07"), ..CASE },
+            expect![[r#"
             head 11_10
             append 13_12..19_14
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn what_was_taken_back_needs_a_switch() {
         let case = Case { holds: &["10", "18"], retracted: &["18"], ..CASE };
-        check(case, expect![[r#"
+        check(
+            case,
+            expect![[r#"
             head 11_10
             jump 19_14
-        "#]]);
+        "#]],
+        );
         let case = Case { holds: &["10", "18"], retracted: &["18"], switchable: false, ..CASE };
-        check(case, expect![[r#"
+        check(
+            case,
+            expect![[r#"
             head 11_10
             refuse history_lost: the source took 18 back (rollback or restore), and a table of this version has no write that replaces what is published all at once: replicate it to a new location
-        "#]]);
-        check(Case { holds: &["10", "18"], ..CASE }, expect![[r#"
+        "#]],
+        );
+        check(
+            Case { holds: &["10", "18"], ..CASE },
+            expect![[r#"
             head 11_10
             refuse rewound: 18 is published here, but the source's timeline neither holds it nor tells what became of it: the table was replaced or its timeline edited; replicate the new table to a new location
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn a_commit_older_than_the_replica_needs_a_switch() {
-        check(Case { holds: &["12"], ..CASE }, expect![[r#"
+        check(
+            Case { holds: &["12"], ..CASE },
+            expect![[r#"
             head 13_12
             append 17_16..19_14
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn what_is_not_whole_is_jumped() {
-        check(Case { holds: &["10"], avoid: &["17_16"], ..CASE }, expect![[r#"
+        check(
+            Case { holds: &["10"], avoid: &["17_16"], ..CASE },
+            expect![[r#"
             head 11_10
             append 13_12
-        "#]]);
-        check(Case { holds: &["10", "12"], avoid: &["17_16"], ..CASE }, expect![[r#"
+        "#]],
+        );
+        check(
+            Case { holds: &["10", "12"], avoid: &["17_16"], ..CASE },
+            expect![[r#"
             head 13_12
             jump 19_14
-        "#]]);
-        check(Case { holds: &["10", "12"], avoid: &["17_16", "19_14"], ..CASE }, expect![[r#"
+        "#]],
+        );
+        check(
+            Case { holds: &["10", "12"], avoid: &["17_16", "19_14"], ..CASE },
+            expect![[r#"
             head 13_12
             refuse history_lost: a file that 17_16 needs is gone at the source, and no whole state is left at the source to go on from
-        "#]]);
+        "#]],
+        );
     }
 }

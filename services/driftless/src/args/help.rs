@@ -1,0 +1,82 @@
+//! What `--help` tells below the flags: the rules of a command, and examples.
+
+pub(super) const AFTER_HELP: &str = "\
+A table is a URL (s3://bucket/path, gs://bucket/path, az://container/path, abfss://..., \
+file:///path), a plain path, or NAME:path where the configuration file has [stores.NAME].
+
+Examples:
+  driftless inspect s3://lake/sales/orders
+  driftless sync s3://lake/sales/orders s3://replica/sales/orders
+  driftless verify lake:sales/orders vast:sales/orders --level bytes
+  driftless demo
+
+Exit codes: 0 done; 1 failed, a retry may help; 2 arguments or configuration; 3 blocked, a person \
+must decide; 4 the target differs from the source; 130 stopped by Ctrl-C.";
+
+pub(super) const INSPECT_HELP: &str = "\
+Exit code 3: the table cannot be replicated; the reason is named.
+
+Examples:
+  driftless inspect s3://lake/sales/orders
+  driftless inspect ./orders --output json";
+
+pub(super) const PLAN_HELP: &str = "\
+Examples:
+  driftless plan s3://lake/orders s3://replica/orders --bandwidth 2Gbps
+  driftless plan s3://lake/orders s3://replica/orders --egress-usd-per-gib 0.09
+  driftless plan 's3://lake/sales/*' s3://replica/sales --output json
+  driftless plan ./orders ./replica/orders --files > files.ndjson";
+
+pub(super) const SYNC_HELP: &str = "\
+Several tables: a SOURCE with * stands for every table that matches, and each goes to \
+TARGET/<name>, its path below the folder before the first *. Or name each with --table.
+
+One pass brings every target to what the source holds now. A run that was stopped is simply \
+started again. Ctrl-C aborts unfinished uploads; what a killed run left at an S3 target is removed \
+by a pass a day later.
+
+Examples:
+  driftless sync s3://lake/orders s3://replica/orders
+  driftless sync s3://lake/orders vast:orders backup:orders      one read, two targets
+  driftless sync s3://lake/orders vast:orders --follow           until Ctrl-C
+  driftless sync s3://lake/orders vast:orders --retire=30d       time travel of 30 days
+  driftless sync 's3://lake/sales/*' s3://replica/sales          every table of a folder
+  driftless sync --table lake:a=vast:a --table lake:b=vast:b,backup:b";
+
+pub(super) const VERIFY_HELP: &str = "\
+Each level includes the ones before it; rows includes log. Exit code 4: a target differs.
+
+Examples:
+  driftless verify s3://lake/orders s3://replica/orders
+  driftless verify s3://lake/orders s3://replica/orders --level bytes
+  driftless verify ./orders ./replica/orders --level rows --version-at 7";
+
+pub(super) const STATUS_HELP: &str = "\
+Examples:
+  driftless status s3://lake/orders s3://replica/orders
+  driftless status lake:orders vast:orders backup:orders --output json";
+
+pub(super) const PROBE_HELP: &str = "\
+Makes real requests under _driftless/ at the store's root, and removes what it wrote. The answer \
+is remembered there, so that sync need not ask again; run probe again after the store changed.
+
+Exit codes: 0 fit; 1 no conclusive answer; 3 unfit to be a target.
+
+Examples:
+  driftless probe s3://replica/orders
+  driftless probe vast:orders --output json";
+
+pub(super) const DEMO_HELP: &str = "\
+Runs on temporary folders and needs no store. A writer keeps changing a table (appends, updates, \
+deletes, compaction), sync follows it, and a reader keeps querying the replica. Exit code 4 if \
+one read was torn.
+
+Examples:
+  driftless demo
+  driftless demo --seconds 20 --keep";
+
+pub(super) const COMPLETIONS_HELP: &str = "\
+Examples:
+  driftless completions bash > ~/.local/share/bash-completion/completions/driftless
+  driftless completions zsh > ~/.zfunc/_driftless
+  driftless completions fish > ~/.config/fish/completions/driftless.fish";
