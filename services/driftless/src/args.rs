@@ -339,7 +339,7 @@ pub(crate) struct Probe {
 /// `driftless demo`
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// How long the table is written
+    /// How long the tables are written, the Delta table and then the Hudi table
     #[arg(
         long,
         value_name = "N",

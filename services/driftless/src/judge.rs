@@ -35,9 +35,9 @@ pub(crate) enum Request<'a> {
     /// Count and hash the rows of tables.
     Rows { tables: Vec<TableRequest<'a>> },
     /// Keep writing the demo's table.
-    WriteDemo { table: &'a str, seconds: u64, seed: u64, interval_ms: u64 },
+    WriteDemo { table: &'a str, format: &'a str, seconds: u64, seed: u64, interval_ms: u64 },
     /// Keep reading the demo's replica.
-    ReadDemo { table: &'a str, seconds: u64, interval_ms: u64 },
+    ReadDemo { table: &'a str, format: &'a str, seconds: u64, interval_ms: u64 },
 }
 
 #[derive(Serialize)]

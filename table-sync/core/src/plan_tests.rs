@@ -323,6 +323,7 @@ mod set {
         archived_below: Option<&'static str>,
         retracted: &'static [&'static str],
         switchable: bool,
+        shape: u32,
         avoid: &'static [&'static str],
     }
 
@@ -333,6 +334,7 @@ mod set {
         archived_below: None,
         retracted: &[],
         switchable: true,
+        shape: 0,
         avoid: &[],
     };
 
@@ -357,6 +359,7 @@ mod set {
                 archived_below: case.archived_below.map(id),
                 retracted: ids(case.retracted),
                 switchable: case.switchable,
+                shape: case.shape,
                 wait: None,
             }),
             ..SourceView::default()
@@ -484,6 +487,14 @@ mod set {
             append 17_16..19_14
         "#]],
         );
+    }
+
+    #[test]
+    fn another_layout_needs_a_switch() {
+        check(Case { holds: &["10", "12"], shape: 1, ..CASE }, expect![[r#"
+            head 13_12
+            jump 19_14
+        "#]]);
     }
 
     #[test]

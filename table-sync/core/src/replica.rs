@@ -31,6 +31,8 @@ pub struct ReplicaView {
     /// Where a set begins, if below the oldest commit that the replica holds: readers take what
     /// is older for committed.
     pub floor: Option<InstantTime>,
+    /// How a set's log is laid out: see [`crate::CommitSet::shape`].
+    pub shape: u32,
     /// For the format that made the view.
     pub detail: Option<Detail>,
 }

@@ -42,6 +42,8 @@ pub struct CommitSet {
     pub archived_below: Option<InstantTime>,
     /// Commits that a later one took back (rollback, restore).
     pub retracted: BTreeSet<InstantTime>,
+    /// How the log is laid out. A replica with another shape takes nothing but a base.
+    pub shape: u32,
     /// A base can take the place of what a replica holds already, in one write.
     pub switchable: bool,
     /// Why nothing can be published just now although nobody needs to act, where that is so.

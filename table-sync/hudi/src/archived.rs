@@ -1,18 +1,23 @@
 //! Instants that left the active timeline, and those that were taken back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use table_sync_core::{BlockCode, Blocked, InstantTime, LogObject, Position, RelPath, SourceError};
 
 use crate::cache::Archived;
 use crate::error::DecodeError;
-use crate::instant::{Action, Layout};
+use crate::instant::{Action, InstantName, Layout, State};
 use crate::log::HudiLog;
 use crate::metadata::{RestoreMetadata, RollbackMetadata};
 use crate::state::decode_error;
 use crate::timeline::{Instant, Timeline};
 use crate::{archive, history};
+
+/// How long a timeline of layout 1 has to stay the same before what it lacks is believed.
+const ARCHIVE_SETTLES: Duration = Duration::from_secs(5);
 
 /// Ids that completed rollbacks and restores of the active timeline took back.
 pub(crate) async fn retracted(
@@ -25,6 +30,20 @@ pub(crate) async fn retracted(
         all.extend(taken_back(log, instant).await?.iter().copied());
     }
     Ok(all)
+}
+
+/// Writers of layout 1 delete instants before the archive that holds them is there: a replica that
+/// is so far behind must not take such a moment for the truth.
+async fn settled(log: &HudiLog, timeline: &Timeline) -> Result<(), SourceError> {
+    let before = log.level(timeline.archive.as_str()).await?.objects;
+    tokio::time::sleep(ARCHIVE_SETTLES).await;
+    let after = log.level(timeline.archive.as_str()).await?.objects;
+    let again = Timeline::load(log).await?;
+    let same = again.is_some_and(|again| again.objects.keys().eq(timeline.objects.keys()));
+    if same && before == after {
+        return Ok(());
+    }
+    Err(SourceError::Changed { path: timeline.archive.clone() })
 }
 
 /// Files that completed rollbacks and restores of the active timeline deleted.
@@ -81,7 +100,52 @@ pub(crate) async fn commits(
     for file in files(log, timeline).await? {
         ids.extend(file.iter().filter(|at| at.is_commit).map(|at| at.requested));
     }
+    if timeline.layout == Layout::V1 {
+        settled(log, timeline).await?;
+    }
     Ok(ids)
+}
+
+/// Most bytes of archived metadata that one switch writes anew.
+const CARRIED_BYTES_MAX: u64 = 1 << 30;
+
+/// Commits of the history from an id on, as the objects that they were: name and content.
+///
+/// Source: Hudi `MetadataConversionUtils.createLSMTimelineInstant`: a row holds the whole object.
+pub(crate) async fn objects_since(
+    log: &HudiLog,
+    timeline: &Timeline,
+    oldest: InstantTime,
+) -> Result<Vec<(InstantName, Bytes)>, SourceError> {
+    let named = manifest(log, timeline).await?;
+    let mut found = BTreeMap::new();
+    let mut bytes = 0u64;
+    for (key, object) in timeline.history().filter(|(key, _)| named.contains(key.file_name())) {
+        let ids = file(log, key, object).await?;
+        let wanted = ids.iter().filter(|at| at.is_commit && at.requested >= oldest);
+        let wanted: BTreeSet<_> = wanted.map(|at| at.requested).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let read = log.read_seen(key, object).await?;
+        let files = history::files_of(key.as_str(), &read.bytes, &wanted);
+        for file in files.map_err(|error| damaged(&error))? {
+            let history::Archived { requested, completion, action } = file.archived;
+            bytes += file.metadata.len() as u64;
+            let (state, layout) = (State::Completed, Layout::V2);
+            let action = action.comparable();
+            let name = InstantName { requested, completion, action, state, layout };
+            found.insert(name, file.metadata);
+        }
+        if bytes > CARRIED_BYTES_MAX {
+            let message = format!(
+                "the source archived more than {CARRIED_BYTES_MAX} bytes of commits since {oldest}, \
+                 where the replica begins; replicate the table to a new location"
+            );
+            return Err(Blocked::table(BlockCode::LimitExceeded, message).into());
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// When archived writes completed.

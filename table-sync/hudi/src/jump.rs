@@ -26,7 +26,7 @@ use crate::log::{History, HudiLog, META_FOLDER, MetadataTable, io_error};
 use crate::properties::{Properties, TableType, key};
 use crate::state;
 use crate::timeline::{Timeline, properties_key};
-use crate::{guard, unpublish};
+use crate::{archived, guard, unpublish};
 
 /// Folders below `.hoodie` that readers need beside the timeline.
 const SIDE_FOLDERS: [&str; 3] = [".schema", ".index_defs", ".bucket_index"];
@@ -144,7 +144,7 @@ pub(crate) async fn tailor(
         (Kind::Jump, Some(held)) if unpublish::applies(timeline) => {
             unpublish::tailor(log, timeline, publication, held).await
         }
-        (Kind::Jump, Some(held)) => switch(timeline, publication, held),
+        (Kind::Jump, Some(held)) => switch(log, timeline, publication, held).await,
         (_, Some(held)) if guard::applies(log, timeline) => {
             guard::tailor(log, timeline, publication, held).await
         }
@@ -170,15 +170,34 @@ fn after_sweep(mut publication: Publication, replica: &ReplicaView) -> Publicati
 }
 
 /// Writes the publication's timeline beside the one that the replica holds.
-fn switch(
+///
+/// The new timeline begins where the old one does, with what the source archived since taken from
+/// its history. Were it to begin later, files would turn into rows again that a replace commit
+/// hides, and those of commits that were never published, or taken back.
+async fn switch(
+    log: &HudiLog,
     timeline: &Timeline,
-    publication: Publication,
+    mut publication: Publication,
     held: &Timeline,
 ) -> Result<Publication, SourceError> {
-    if timeline.layout != Layout::V2 || held.layout != Layout::V2 {
+    if timeline.layout != Layout::V2 {
         let message = "a timeline of layout 1 cannot be replaced in one write; replicate the table \
                        to a new location";
         return Err(Blocked::at(BlockCode::HistoryLost, publication.position, message).into());
+    }
+    if let (Some(oldest), Some(start)) = (held.start, timeline.start)
+        && held.layout == Layout::V2
+        && oldest < start
+    {
+        for (name, bytes) in archived::objects_since(log, timeline, oldest).await? {
+            if timeline.commit(name.requested).is_some() {
+                continue;
+            }
+            let key = RelPath::parse(&format!("{}/{name}", timeline.folder));
+            let key = key.map_err(|error| io_error(&timeline.folder, error))?;
+            let body = Body::Bytes(bytes);
+            publication.staged.push(Step { key, body, op: Op::CreateOrReplace, reveals: None });
+        }
     }
     let name = folder_name(&publication);
     let folder = format!("{META_FOLDER}/{name}");

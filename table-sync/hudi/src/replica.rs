@@ -8,6 +8,7 @@ use table_sync_core::{
 };
 
 use crate::log::{HudiLog, META_FOLDER};
+use crate::source::shape;
 use crate::timeline::Timeline;
 
 /// Folder of the timeline where properties name no other: what an interrupted first publication
@@ -44,6 +45,7 @@ async fn look(log: &HudiLog) -> Result<ReplicaView, SourceError> {
         objects,
         holds: Some(holds),
         floor,
+        shape: shape(&timeline),
         detail: Some(Arc::new(timeline) as Detail),
         ..ReplicaView::default()
     })

@@ -26,11 +26,17 @@ impl SourceLog for HudiLog {
         let mut set = CommitSet {
             archived_below: timeline.start,
             retracted: archived::retracted(self, &timeline).await?,
+            shape: shape(&timeline),
             switchable: timeline.layout == Layout::V2 || unpublish::applies(&timeline),
             ..CommitSet::default()
         };
         if let Some(after) = after {
             set.archived = archived::commits(self, &timeline, after).await?;
+            if timeline.layout == Layout::V2 {
+                // The history is written before instants leave the timeline: it tells exactly.
+                // What is older than all of it was purged.
+                set.archived_below = set.archived.first().copied().or(set.archived_below);
+            }
         }
         let commits: Vec<_> = timeline.commits().into_iter().map(entry).collect();
         let head = commits.last().map(|commit| commit.position);
@@ -151,6 +157,14 @@ fn entry(instant: &Instant) -> CommitEntry {
         position: instant.position(),
         follows: Follows::Independent,
         committed_ms: instant.object.modified_ms,
+    }
+}
+
+/// The layout of a timeline, as the planner compares it.
+pub(crate) fn shape(timeline: &Timeline) -> u32 {
+    match timeline.layout {
+        Layout::V1 => 1,
+        Layout::V2 => 2,
     }
 }
 

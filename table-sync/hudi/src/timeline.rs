@@ -16,6 +16,9 @@ use crate::instant::{Action, InstantName, Layout, State, furthest};
 use crate::log::{HudiLog, META_FOLDER, ObjectRead, io_error};
 use crate::properties::{self, Checksum, Properties, TableType};
 
+/// Folder of a timeline of layout 2 where properties name no other.
+const LAYOUT_2_FOLDER: &str = "timeline";
+
 /// Table versions that are replicated.
 const VERSIONS: [u32; 3] = [6, 8, 9];
 
@@ -87,7 +90,7 @@ impl Timeline {
         let archive = folder(table.archive_folder(layout))?;
         let objects = match layout {
             // Beside the timeline lie the metadata table, markers and locks.
-            Layout::V1 => log.level(folder_key.as_str()).await?.objects,
+            Layout::V1 => level_1(log, folder_key.as_str()).await?,
             Layout::V2 => log.list(folder_key.as_str()).await?,
         };
         let instants = instants(&objects, &folder_key, layout)?;
@@ -157,6 +160,20 @@ impl Timeline {
         let layout = self.layout;
         self.objects.iter().filter(move |(key, _)| layout == Layout::V2 && inside(key))
     }
+}
+
+/// Objects of a timeline of layout 1.
+///
+/// An upgrade writes every instant to the folder of layout 2, deletes the old ones, and changes the
+/// properties last: until then neither timeline is whole.
+async fn level_1(log: &HudiLog, folder: &str) -> Result<BTreeMap<RelPath, LogObject>, SourceError> {
+    let level = log.level(folder).await?;
+    let next = format!("{META_FOLDER}/{LAYOUT_2_FOLDER}");
+    if level.folders.contains(&next) && !log.list(&next).await?.is_empty() {
+        let message = format!("the table is being upgraded: {next} is there, the properties wait");
+        return Err(SourceError::Hold { message });
+    }
+    Ok(level.objects)
 }
 
 /// Reads the newest whole properties: while a writer replaces them, only the backup is there.

@@ -17,11 +17,11 @@ use tokio::time::{sleep, timeout};
 
 use self::story::{Story, WriterLine};
 use super::verify::{Trouble, rows_of};
-use crate::args::{Demo, Paths, Tables};
+use crate::args::{Demo, Format, Paths, Tables};
 use crate::exit::{CommandError, Exit};
 use crate::judge::{Request, Running, find};
 use crate::output::human;
-use crate::output::json::Document;
+use crate::output::json::{DemoChapters, DemoView, Document};
 use crate::run::{Ended, Setting};
 use crate::wire::Table;
 
@@ -36,31 +36,54 @@ const READER_END: Duration = Duration::from_secs(30);
 pub(crate) async fn run(setting: &Setting, args: &Demo) -> Result<Exit, Ended> {
     find()?;
     let folder = Folder::new(args.keep)?;
-    let (source, target) = (folder.path("source"), folder.path("replica"));
+    let (delta, first) = chapter(setting, args, &folder, Format::Delta).await?;
+    let (hudi, second) = chapter(setting, args, &folder, Format::Hudi).await?;
+    let chapters = DemoChapters { delta, hudi };
+    let text = human::demo(setting.output.paint(), &chapters);
+    setting.output.print(&Document::one(chapters), text)?;
+    if args.keep {
+        setting.screen.line(&format!("the tables are kept in {}", folder.root.display()));
+    }
+    Ok(first.worst(second))
+}
+
+/// One table: written, followed, read, and compared in the end.
+async fn chapter(
+    setting: &Setting,
+    args: &Demo,
+    folder: &Folder,
+    format: Format,
+) -> Result<(DemoView, Exit), Ended> {
+    let name = match format {
+        Format::Delta => "delta",
+        Format::Hudi => "hudi",
+    };
+    let (source, target) = (folder.path(name, "source"), folder.path(name, "replica"));
     let arguments = Tables {
         source: Some(source.clone()),
         targets: vec![target.clone()],
         table: Vec::new(),
-        paths: Paths::default(),
+        paths: Paths { format: Some(format), ..Paths::default() },
     };
     let tables = setting.wire.tables(&arguments).await?;
     let Some(table) = tables.first() else {
         return Err(stuck("open the demo's tables").into());
     };
-    let mut story = Story::new(setting, source, target);
+    let seconds = args.seconds.div_ceil(2);
+    let mut story = Story::new(setting, name, (source, target));
     story.tell(&format!(
-        "A writer changes the table {} for {} s: appends, updates, deletes, compaction.\n\
+        "A writer changes the {name} table {} for {seconds} s: appends, updates, deletes, \
+         compaction.\n\
          Driftless follows it and publishes each version at {}.\n\
          A reader keeps querying the replica and checks that what it sees was committed.",
         table.source.url,
-        args.seconds,
         table.targets.first().map(|target| target.url.as_str()).unwrap_or_default(),
     ));
-    play(args, table, &mut story).await?;
+    play(args.seed, seconds, table, &mut story).await?;
     if let Some(version) = story.head() {
         story.tell(&format!("comparing the rows of version {version} at both sides"));
         let place = table.target_places.first().unwrap_or(&table.source_place);
-        match rows_of(table, place, Position::Version(version)).await {
+        match rows_of(table, place, version).await {
             Ok(rows) => story.set_rows(version, rows),
             Err(Trouble::Error(error)) => return Err(error.into()),
             Err(Trouble::Blocked(blocked)) => {
@@ -68,13 +91,7 @@ pub(crate) async fn run(setting: &Setting, args: &Demo) -> Result<Exit, Ended> {
             }
         }
     }
-    let (view, exit) = story.end();
-    let text = human::demo(setting.output.paint(), &view);
-    setting.output.print(&Document::one(view), text)?;
-    if args.keep {
-        setting.screen.line(&format!("the tables are kept in {}", folder.root.display()));
-    }
-    Ok(exit)
+    Ok(story.end())
 }
 
 /// The demo's folder; removed in the end unless it is kept.
@@ -94,8 +111,8 @@ impl Folder {
         })
     }
 
-    fn path(&self, side: &str) -> String {
-        self.root.join(side).join("accounts").to_string_lossy().into_owned()
+    fn path(&self, format: &str, side: &str) -> String {
+        self.root.join(format).join(side).join("accounts").to_string_lossy().into_owned()
     }
 }
 
@@ -117,18 +134,25 @@ impl Progress for Sink {
 
 /// Runs writer, replication and reader until the writer's time is over, the replica has caught
 /// up and the reader has said its last word.
-async fn play(args: &Demo, table: &Table, story: &mut Story<'_>) -> Result<(), CommandError> {
+async fn play(
+    seed: u64,
+    seconds: u64,
+    table: &Table,
+    story: &mut Story<'_>,
+) -> Result<(), CommandError> {
     let (sender, mut published) = unbounded_channel();
     let writer = Request::WriteDemo {
         table: story.source(),
-        seconds: args.seconds,
-        seed: args.seed,
+        format: story.format(),
+        seconds,
+        seed,
         interval_ms: WRITE_INTERVAL_MS,
     };
     let mut writer = Running::start(&writer).await?;
     let reader = Request::ReadDemo {
         table: story.target(),
-        seconds: args.seconds + CATCH_UP.as_secs() + READER_END.as_secs(),
+        format: story.format(),
+        seconds: seconds + CATCH_UP.as_secs() + READER_END.as_secs(),
         interval_ms: READ_INTERVAL_MS,
     };
     let mut reader = Running::start(&reader).await?;
@@ -183,7 +207,7 @@ async fn scenes(
                 Some(line) => story.read(&line)?,
                 None => return Err(stuck("read the demo's replica: the reader ended early")),
             },
-            Some((position, at)) = published.recv() => story.published(position, at)?,
+            Some((position, at)) = published.recv() => story.published(position, at),
             () = &mut late => {
                 return Err(stuck("wait for the last commit to be published: it takes too long"));
             }

@@ -8,7 +8,7 @@ use table_sync_delta::Inspection;
 use table_sync_engine::{Estimate, Failure, PassReport, TargetReport, TargetStatus};
 
 use super::Paint;
-use super::json::{DemoView, ProbeView, Run, VerifyTarget, VerifyView};
+use super::json::{DemoChapters, DemoView, ProbeView, Run, VerifyTarget, VerifyView};
 use crate::units::{show_bytes, show_duration};
 
 /// Rows of equal width, columns two spaces apart, the last one ragged.
@@ -379,10 +379,14 @@ pub(crate) fn probe(paint: Paint, view: &ProbeView<'_>) -> String {
 }
 
 /// `demo`, the last lines.
-pub(crate) fn demo(paint: Paint, view: &DemoView) -> String {
+pub(crate) fn demo(paint: Paint, chapters: &DemoChapters) -> String {
+    chapter(paint, &chapters.delta) + &chapter(paint, &chapters.hudi)
+}
+
+fn chapter(paint: Paint, view: &DemoView) -> String {
     let operations: Vec<_> =
         view.operations.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    let mut text = String::new();
+    let mut text = format!("\n{}\n", paint.bold(view.format));
     let _ = writeln!(text, "commits at the source   {} ({})", view.commits, operations.join(", "));
     let _ = writeln!(text, "published at the target {}", view.published);
     let _ = writeln!(
@@ -401,7 +405,7 @@ pub(crate) fn demo(paint: Paint, view: &DemoView) -> String {
         let _ = writeln!(
             text,
             "rows of version {}      {} at the source, {} at the target, hashes {same}",
-            number(view.version),
+            view.version.map_or_else(|| "none".to_owned(), |at| at.to_string()),
             rows.source.count,
             rows.target.count
         );

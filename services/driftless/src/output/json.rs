@@ -435,6 +435,7 @@ pub(crate) struct CheckView<'a> {
 /// `demo`.
 #[derive(Debug, Serialize)]
 pub(crate) struct DemoView {
+    pub(crate) format: &'static str,
     pub(crate) source: String,
     pub(crate) target: String,
     pub(crate) commits: u64,
@@ -446,7 +447,16 @@ pub(crate) struct DemoView {
     pub(crate) torn: u64,
     pub(crate) read_errors: u64,
     pub(crate) versions_read: u64,
-    pub(crate) version: Option<u64>,
+    pub(crate) version: Option<Position>,
     pub(crate) rows: Option<RowsView>,
     pub(crate) verdict: &'static str,
+}
+
+/// `demo`, both chapters.
+#[derive(Debug, Serialize)]
+pub(crate) struct DemoChapters {
+    #[serde(flatten)]
+    pub(crate) delta: DemoView,
+    /// The same with a Hudi table.
+    pub(crate) hudi: DemoView,
 }

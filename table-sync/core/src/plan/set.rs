@@ -87,6 +87,10 @@ fn why_switch(
     (head, oldest): (Position, InstantTime),
     holds: &BTreeSet<InstantTime>,
 ) -> Result<Option<Switch>, Refusal> {
+    if set.shape != input.replica.shape {
+        let reason = "the source's log was moved to another layout (upgrade or downgrade)";
+        return Ok(Some((BlockCode::HistoryLost, head, reason.to_owned())));
+    }
     let listed: BTreeSet<_> =
         input.source.commits.iter().filter_map(|commit| commit.position.requested()).collect();
     for id in holds.iter().filter(|id| !listed.contains(id)) {

@@ -15,7 +15,7 @@ use crate::run::Setting;
 /// One commit, as the writer reports it.
 #[derive(Debug, Deserialize)]
 pub(super) struct WriterLine {
-    version: u64,
+    version: Position,
     operation: String,
     rows: i64,
     sum: i64,
@@ -42,7 +42,7 @@ enum ReaderLine {
 
 #[derive(Debug, Deserialize)]
 struct ReadLine {
-    version: u64,
+    version: Position,
     rows: Option<i64>,
     sum: Option<i64>,
     ok: bool,
@@ -63,17 +63,25 @@ struct Committed {
     sum: i64,
 }
 
+/// How the story names a position.
+fn label(position: Position) -> String {
+    match position.requested() {
+        Some(requested) => format!("instant {requested}"),
+        None => format!("version {position:<4}"),
+    }
+}
+
 /// The demo so far.
 pub(super) struct Story<'a> {
     setting: &'a Setting,
     started: Instant,
-    commits: BTreeMap<u64, Committed>,
+    commits: BTreeMap<Position, Committed>,
     operations: BTreeMap<String, u64>,
-    published: BTreeMap<u64, Instant>,
+    published: BTreeMap<Position, Instant>,
     lags_ms: Vec<u64>,
     /// Totals that were read, by version, until the writer's own are known.
-    unjudged: Vec<(u64, i64, i64)>,
-    versions_read: std::collections::BTreeSet<u64>,
+    unjudged: Vec<(Position, i64, i64)>,
+    versions_read: std::collections::BTreeSet<Position>,
     reads: u64,
     torn: u64,
     errors: u64,
@@ -81,7 +89,11 @@ pub(super) struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    pub(super) fn new(setting: &'a Setting, source: String, target: String) -> Self {
+    pub(super) fn new(
+        setting: &'a Setting,
+        format: &'static str,
+        (source, target): (String, String),
+    ) -> Self {
         Self {
             setting,
             started: Instant::now(),
@@ -95,6 +107,7 @@ impl<'a> Story<'a> {
             torn: 0,
             errors: 0,
             view: DemoView {
+                format,
                 source,
                 target,
                 commits: 0,
@@ -113,6 +126,10 @@ impl<'a> Story<'a> {
         }
     }
 
+    pub(super) fn format(&self) -> &'static str {
+        self.view.format
+    }
+
     pub(super) fn source(&self) -> &str {
         &self.view.source
     }
@@ -122,7 +139,7 @@ impl<'a> Story<'a> {
     }
 
     /// The newest published version.
-    pub(super) fn head(&self) -> Option<u64> {
+    pub(super) fn head(&self) -> Option<Position> {
         self.published.last_key_value().map(|(version, _)| *version)
     }
 
@@ -151,7 +168,7 @@ impl<'a> Story<'a> {
     pub(super) fn committed(&mut self, line: &str) -> Result<(), CommandError> {
         let WriterLine { version, operation, rows, sum } = WriterLine::parse(line)?;
         let at = Instant::now();
-        self.tell_now(&format!("source   version {version:<4} {operation}, {rows} rows"));
+        self.tell_now(&format!("source   {} {operation}, {rows} rows", label(version)));
         *self.operations.entry(operation).or_default() += 1;
         self.commits.insert(version, Committed { at, rows, sum });
         // The writer reports after it committed: the replica may have been faster.
@@ -163,14 +180,7 @@ impl<'a> Story<'a> {
     }
 
     /// A version became visible at the replica.
-    pub(super) fn published(
-        &mut self,
-        position: Position,
-        at: Instant,
-    ) -> Result<(), CommandError> {
-        let Position::Version(version) = position else {
-            return Err(not_understood("engine", &position.to_string()));
-        };
+    pub(super) fn published(&mut self, version: Position, at: Instant) {
         self.published.insert(version, at);
         let lag = self.commits.get(&version).map(|commit| {
             let lag_ms = ms(at.saturating_duration_since(commit.at));
@@ -180,9 +190,9 @@ impl<'a> Story<'a> {
         let lag = lag.map_or_else(|| "at once".to_owned(), |lag_ms| format!("lag {lag_ms} ms"));
         let (reads, torn) = (self.reads, self.torn);
         self.tell_now(&format!(
-            "replica  version {version:<4} published, {lag}; {reads} reads so far, {torn} torn"
+            "replica  {} published, {lag}; {reads} reads so far, {torn} torn",
+            label(version)
         ));
-        Ok(())
     }
 
     /// The reader looked at the replica.
@@ -209,13 +219,13 @@ impl<'a> Story<'a> {
         self.reads += 1;
         self.versions_read.insert(*version);
         if let (true, Some(rows), Some(sum)) = (read.ok, read.rows, read.sum) {
-            self.tell_now(&format!("reader   version {version:<4} {rows} rows, whole, {ms} ms"));
+            self.tell_now(&format!("reader   {} {rows} rows, whole, {ms} ms", label(*version)));
             self.unjudged.push((*version, rows, sum));
             self.judge();
         } else {
             self.torn += 1;
             let reason = read.reason.as_deref().unwrap_or("no rows");
-            self.tell_now(&format!("reader   version {version:<4} TORN: {reason}"));
+            self.tell_now(&format!("reader   {} TORN: {reason}", label(*version)));
         }
     }
 
@@ -235,13 +245,14 @@ impl<'a> Story<'a> {
         for version in torn {
             self.torn += 1;
             self.tell_now(&format!(
-                "reader   version {version:<4} TORN: it does not add up to what was committed"
+                "reader   {} TORN: it does not add up to what was committed",
+                label(version)
             ));
         }
     }
 
     /// Rows of the last version at both sides.
-    pub(super) fn set_rows(&mut self, version: u64, rows: RowsView) {
+    pub(super) fn set_rows(&mut self, version: Position, rows: RowsView) {
         self.view.version = Some(version);
         self.view.rows = Some(rows);
     }

@@ -1,0 +1,6 @@
+#![no_main]
+//! See `table_sync_hudi_fuzz::name`.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = table_sync_hudi_fuzz::name::target(data);
+});
