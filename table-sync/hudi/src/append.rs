@@ -80,7 +80,8 @@ fn plans(timeline: &Timeline, instant: &Instant, commit: &CommitMetadata) -> Vec
 /// When the commit before a position was written, ms since the epoch.
 fn before(timeline: &Timeline, position: Position) -> i64 {
     let commits = timeline.commits();
-    let earlier = commits.iter().rev().find(|commit| commit.position() < position);
+    let at = commits.partition_point(|commit| commit.position() < position);
+    let earlier = at.checked_sub(1).and_then(|at| commits.get(at));
     earlier.map_or(i64::MIN, |commit| commit.object.modified_ms)
 }
 

@@ -17,6 +17,8 @@ const FILES_MAX: usize = 1 << 20;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Cache {
+    /// Where completed commits lie, by id, as the last look at the timeline showed them.
+    keys: HashMap<InstantTime, RelPath>,
     commits: HashMap<RelPath, (ObjectIdentity, Arc<CommitMetadata>)>,
     files: usize,
     /// Ids that a rollback or restore took back, by its key.
@@ -35,6 +37,14 @@ pub(crate) struct Archived {
 }
 
 impl Cache {
+    pub(crate) fn put_keys(&mut self, keys: impl Iterator<Item = (InstantTime, RelPath)>) {
+        self.keys = keys.collect();
+    }
+
+    pub(crate) fn key(&self, requested: InstantTime) -> Option<RelPath> {
+        self.keys.get(&requested).cloned()
+    }
+
     pub(crate) fn commit(
         &self,
         key: &RelPath,

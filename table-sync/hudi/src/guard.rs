@@ -41,8 +41,16 @@ pub(crate) fn applies(log: &HudiLog, timeline: &Timeline) -> bool {
 /// The oldest id that a replica's timeline must hold once everything up to the source's newest
 /// state is published. `None` for a table without writes.
 pub(crate) fn floor_at_head(timeline: &Timeline) -> Option<InstantTime> {
-    let newest = timeline.commits().last().map(|head| head.name.requested)?;
+    let newest = newest_write(timeline)?;
     Some(newest.min(timeline.earliest_pending().unwrap_or(newest)))
+}
+
+/// The write that completed last: a restore is a commit, but a timeline without any write shows
+/// no rows.
+fn newest_write(timeline: &Timeline) -> Option<InstantTime> {
+    let commits = timeline.commits();
+    let newest = commits.iter().rev().find(|at| at.name.action.writes_data());
+    newest.map(|at| at.name.requested)
 }
 
 /// Base instants on which logs of the active timeline lie.
@@ -92,7 +100,9 @@ pub(crate) async fn tailor(
     let position = publication.position;
     let Some(id) = position.requested() else { return Ok(publication) };
     let holds = Holds::of(held);
-    let floor = floor(log, timeline, &holds, id).await?;
+    let writes = timeline.commit(id).is_some_and(|at| at.name.action.writes_data());
+    let newest = newest_write(held).filter(|_| !writes).unwrap_or(id);
+    let floor = floor(log, timeline, &holds, newest).await?;
     if let Some(reason) = stays_wrong(log, timeline, &holds).await? {
         return Err(SourceError::Hold { message: reason });
     }
@@ -119,7 +129,8 @@ pub(crate) async fn left_below(
     timeline: &Timeline,
     held: &Timeline,
 ) -> Result<Vec<Step>, SourceError> {
-    let Some(newest) = held.commits().iter().map(|at| at.name.requested).max() else {
+    let writes = held.commits().into_iter().filter(|at| at.name.action.writes_data());
+    let Some(newest) = writes.map(|at| at.name.requested).max() else {
         return Ok(Vec::new());
     };
     let floor = floor(log, timeline, &Holds::of(held), newest).await?;
@@ -132,6 +143,8 @@ struct Holds {
     times: BTreeMap<InstantTime, InstantTime>,
     /// Replace commits.
     replacing: BTreeSet<InstantTime>,
+    /// The oldest of its writes, plans among them: the commit of a plan is still to come.
+    oldest: Option<InstantTime>,
 }
 
 impl Holds {
@@ -141,8 +154,11 @@ impl Holds {
         let time =
             |at: &&Instant| (at.name.requested, InstantTime::of_ms(whole(at.object.modified_ms)));
         let replacing = commits.iter().filter(|at| at.name.action == Action::ReplaceCommit);
+        let times: BTreeMap<_, _> = commits.iter().map(time).collect();
+        let completed = times.keys().next().copied();
         Self {
-            times: commits.iter().map(time).collect(),
+            oldest: completed.into_iter().chain(held.earliest_pending()).min(),
+            times,
             replacing: replacing.map(|at| at.name.requested).collect(),
         }
     }
@@ -161,7 +177,7 @@ async fn floor(
     id: InstantTime,
 ) -> Result<InstantTime, SourceError> {
     let mut floor = id.min(timeline.earliest_pending().unwrap_or(id));
-    let oldest = holds.times.keys().next().copied().unwrap_or(id);
+    let oldest = holds.oldest.unwrap_or(id);
     let waiting = timeline.commits().into_iter().map(|at| at.name.requested);
     let waiting = waiting.filter(|at| *at >= oldest && !holds.times.contains_key(at));
     floor = waiting.fold(floor, InstantTime::min);

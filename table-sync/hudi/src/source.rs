@@ -82,8 +82,10 @@ impl SourceLog for HudiLog {
     }
 
     fn round_max(&self, view: &SourceView) -> Option<usize> {
-        // The guard asks what the replica holds, and its last publication changed that.
-        timeline(view).ok().filter(|timeline| guard::applies(self, timeline)).map(|_| 1)
+        // The guard asks what the replica holds, and its last publication changed that. A plan is
+        // written ahead of the files of its compaction: earlier commits must be there before.
+        let alone = |timeline: &&Timeline| guard::applies(self, timeline) || timeline.has_plans();
+        timeline(view).ok().filter(alone).map(|_| 1)
     }
 
     async fn late(
@@ -96,11 +98,18 @@ impl SourceLog for HudiLog {
     }
 
     async fn commit(&self, position: Position) -> Result<Option<SeenCommit>, SourceError> {
-        // The caller's view may be older than the name that an object has now: look for the id.
         let Some(requested) = position.requested() else { return Ok(None) };
-        let Some(timeline) = Timeline::load(self).await? else { return Ok(None) };
-        let Some(instant) = timeline.commit(requested) else { return Ok(None) };
-        let read = self.read(&instant.key, None).await?;
+        let known = self.cache(|cache| cache.key(requested));
+        let mut read = match &known {
+            Some(key) => self.read(key, None).await?,
+            None => None,
+        };
+        if read.is_none() {
+            // It may have another name by now: look for the id.
+            let Some(timeline) = Timeline::load(self).await? else { return Ok(None) };
+            let Some(instant) = timeline.commit(requested) else { return Ok(None) };
+            read = self.read(&instant.key, None).await?;
+        }
         Ok(read.map(|read| SeenCommit {
             position,
             sha256: read.sha256,
@@ -110,6 +119,12 @@ impl SourceLog for HudiLog {
 
     async fn unchanged(&self, seen: &SeenCommit) -> Result<bool, SourceError> {
         let Some(requested) = seen.position.requested() else { return Ok(false) };
+        let known = self.cache(|cache| cache.key(requested));
+        if let Some(key) = known
+            && let Some(object) = self.head(&key).await?
+        {
+            return Ok(is_same(&seen.identity, &object.identity));
+        }
         let Some(timeline) = Timeline::load(self).await? else { return Ok(false) };
         let same = |instant: &Instant| is_same(&seen.identity, &instant.object.identity);
         // Archival takes old commits away without changing them.

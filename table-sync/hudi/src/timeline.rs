@@ -63,6 +63,8 @@ pub(crate) struct Timeline {
     pub(crate) archive: RelPath,
     /// By id, then by action.
     pub(crate) instants: Vec<Instant>,
+    /// Indices of the commits in `instants`, in the order of completion.
+    completions: Vec<usize>,
     /// Objects of the timeline's folder, its history included (layout 2).
     pub(crate) objects: BTreeMap<RelPath, LogObject>,
     /// The first write that no savepoint keeps: where readers let the timeline begin.
@@ -95,6 +97,7 @@ impl Timeline {
         };
         let instants = instants(&objects, &folder_key, layout)?;
         let start = start(&instants);
+        let completions = completions(&instants);
         let timeline = Self {
             properties_read: read,
             table_type,
@@ -102,18 +105,21 @@ impl Timeline {
             folder: folder_key,
             archive,
             instants,
+            completions,
             objects,
             start,
             properties,
         };
+        let commits = timeline.commits();
+        let keys = commits.iter().map(|at| (at.name.requested, at.key.clone()));
+        log.cache(|cache| cache.put_keys(keys));
         Ok(Some(timeline))
     }
 
     /// Completed instants that are states of the table, in the order of completion.
     pub(crate) fn commits(&self) -> Vec<&Instant> {
-        let mut commits: Vec<_> = self.instants.iter().filter(|at| at.is_commit()).collect();
-        commits.sort_by_key(|instant| instant.position());
-        commits
+        let commits = self.completions.iter();
+        commits.filter_map(|index| self.instants.get(*index)).collect()
     }
 
     /// The completed commit with this id.
@@ -135,6 +141,15 @@ impl Timeline {
         let name = InstantName { requested, completion, action, state, layout };
         let key = RelPath::parse(&format!("{}/{name}", self.folder)).ok()?;
         self.objects.get_key_value(&key)
+    }
+
+    /// Whether plans of compactions are there, pending or not.
+    pub(crate) fn has_plans(&self) -> bool {
+        let plan = |key: &RelPath| {
+            let name = InstantName::parse(key.file_name(), self.layout);
+            name.is_some_and(|name| name.action == Action::Compaction)
+        };
+        self.table_type == TableType::MergeOnRead && self.objects.keys().any(plan)
     }
 
     /// Ids of completed writes up to a position.
@@ -190,7 +205,7 @@ pub(crate) async fn read_properties(
                 return Ok(Some((properties, read)));
             }
             Ok(_) => {
-                damage = Some(format!("the checksum of {key} is not that of the table's name"))
+                damage = Some(format!("the checksum of {key} is not that of the table's name"));
             }
             Err(error) => damage = Some(error.to_string()),
         }
@@ -262,6 +277,13 @@ fn instants(
         Some(Instant { name, key, object })
     });
     Ok(instants.collect())
+}
+
+fn completions(instants: &[Instant]) -> Vec<usize> {
+    let commits = instants.iter().enumerate().filter(|(_, at)| at.is_commit());
+    let mut commits: Vec<_> = commits.map(|(index, at)| (at.position(), index)).collect();
+    commits.sort_unstable();
+    commits.into_iter().map(|(_, index)| index).collect()
 }
 
 fn start(instants: &[Instant]) -> Option<InstantTime> {
