@@ -23,6 +23,8 @@ LOCK = "org.apache.hudi.client.transaction.lock.InProcessLockProvider"
 NON_BLOCKING = {
     "hoodie__write__concurrency__mode": "non_blocking_concurrency_control",
     "hoodie__index__type": "BUCKET",
+    # The check of this mode reads neither the option of the data source nor the table.
+    "hoodie__table__type": "MERGE_ON_READ",
     "hoodie__bucket__index__num__buckets": "1",
 }
 PARTITION_STATS = {"hoodie__metadata__index__partition__stats__enable": "true"}

@@ -38,6 +38,13 @@ SETTINGS = {
     "spark.sql.parquet.compression.codec": "snappy",
     "spark.sql.catalogImplementation": "in-memory",
 }
+# For hundreds of reads of a few rows: little compiling, and no size estimates by attaching to
+# the process, which prints warnings.
+READING = {
+    "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:TieredStopAtLevel=1"
+    " -XX:+UseSerialGC -Djol.skipHotspotSAAttach=true -Djdk.attach.allowAttachSelf",
+    "spark.sql.codegen.wholeStage": "false",
+}
 OPTIONS = {
     "hoodie.datasource.write.recordkey.field": "id",
     "hoodie.datasource.write.precombine.field": "ts",
@@ -79,15 +86,26 @@ COMPLETED = re.compile(
 )
 
 
-def start(bundle, scratch):
-    """Session with one Hudi bundle (a jar); `scratch` takes Spark's own files."""
-    classes = scratch / "classes"
-    hudi_recorder.compile_java(pathlib.Path(pyspark.__file__).parent / "jars", classes)
-    builder = SparkSession.builder.master("local[1]").appName("driftless-testdata")
-    for key, value in SETTINGS.items():
+def start(bundle, scratch, recording=True):
+    """Session with one Hudi bundle (a jar); `scratch` takes Spark's own files.
+
+    Without `recording` it only reads, on Hadoop's own file system, and two queries at a time.
+    """
+    class_path = str(bundle)
+    settings = dict(SETTINGS)
+    if recording:
+        classes = scratch / "classes"
+        hudi_recorder.compile_java(pathlib.Path(pyspark.__file__).parent / "jars", classes)
+        class_path = f"{classes}:{bundle}"
+    else:
+        settings.update(READING)
+        del settings["spark.hadoop.fs.file.impl"]
+    threads = 1 if recording else 2
+    builder = SparkSession.builder.master(f"local[{threads}]").appName("driftless-testdata")
+    for key, value in settings.items():
         builder = builder.config(key, value)
     builder = builder.config("spark.jars", str(bundle))
-    builder = builder.config("spark.driver.extraClassPath", f"{classes}:{bundle}")
+    builder = builder.config("spark.driver.extraClassPath", class_path)
     builder = builder.config("spark.local.dir", str(scratch / "spark"))
     builder = builder.config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
     spark = builder.getOrCreate()

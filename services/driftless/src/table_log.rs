@@ -185,13 +185,12 @@ impl ReplicaLog for TableLog {
         if !view.objects.is_empty() {
             return Ok(view);
         }
-        let format = self.format_of_source().await.map_err(|error| match error {
-            SourceError::Blocked(blocked) => ReplicaError::Blocked(blocked),
-            error => ReplicaError::Io { path: "source".to_owned(), source: error.into() },
-        })?;
-        match format {
-            Format::Hudi => ReplicaLog::observe(&self.hudi, hint).await,
-            Format::Delta => Ok(view),
+        match self.format_of_source().await {
+            Ok(Format::Delta) => Ok(view),
+            Err(SourceError::Blocked(blocked)) => Err(blocked.into()),
+            // No Delta log is here. Where the source does not answer, the look at it that follows
+            // says so.
+            Ok(Format::Hudi) | Err(_) => ReplicaLog::observe(&self.hudi, hint).await,
         }
     }
 

@@ -30,8 +30,7 @@ impl InstantTime {
         let (year, month, day) = civil_of_days(days);
         let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
         let (second, milli) = (in_day / 1_000 % 60, in_day % 1_000);
-        let text =
-            format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}{milli:03}");
+        let text = format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}{milli:03}");
         Self::parse(&text).unwrap_or(Self::ZERO)
     }
 

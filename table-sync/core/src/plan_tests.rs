@@ -491,10 +491,13 @@ mod set {
 
     #[test]
     fn another_layout_needs_a_switch() {
-        check(Case { holds: &["10", "12"], shape: 1, ..CASE }, expect![[r#"
+        check(
+            Case { holds: &["10", "12"], shape: 1, ..CASE },
+            expect![[r#"
             head 13_12
             jump 19_14
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -81,8 +81,7 @@ pub(crate) async fn describe_append(
         let message = "version 0 holds no protocol or no metadata, so no reader opens the table";
         return Err(Blocked::at(BlockCode::SourceDamaged, position, message).into());
     }
-    let publication =
-        Publication::of(position, Kind::Append, vec![commit_step(&commit)]);
+    let publication = Publication::of(position, Kind::Append, vec![commit_step(&commit)]);
     let CheckedCommit { origin, bytes, seen, .. } = commit;
     let reference = reader.reference().clone();
     let needs = move || commit_needs(bytes.clone(), origin.clone(), reference.clone());

@@ -1,7 +1,7 @@
 //! One target during a pass: what stopped it, and what was done there.
 
-use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use table_sync_core::{BlockCode, Blocked, Position, ReplicaView};

@@ -462,6 +462,8 @@ async fn settle_halt(
                 Err(error) => source_stop(context, error),
             }
         }
+        // In a set the same position may be whole the next time it is looked at.
+        Halt::BaseUnusable { .. } if view.set.is_some() => return,
         Halt::BaseUnusable { position } => {
             learned.no_bases.insert(position);
             learned.goal = None;

@@ -22,7 +22,6 @@ use table_sync_store::{Precondition, ReadError, WriteError};
 use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
 
-use crate::{Event, Target};
 use crate::lane::{
     Stop, final_stop, source_read_failure, target_read_failure, target_write_failure,
 };
@@ -30,6 +29,7 @@ use crate::options::object_key;
 use crate::report::{Failure, FailureCode};
 use crate::retry::Budget;
 use crate::transfer::Context;
+use crate::{Event, Target};
 
 /// Carries out what must be there before the files of a publication are.
 pub(crate) async fn carry_out_ahead(

@@ -143,6 +143,34 @@ fn is_token(text: &str) -> bool {
     numbers.clone().count() == 3 && numbers.into_iter().all(is_number)
 }
 
+/// What a listing of millions of files asks of a name: its group, its instant and its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Rows.
+    Base,
+    /// Changes to rows.
+    Log,
+    /// A change feed.
+    ChangeFeed,
+}
+
+/// The group, instant and kind of a data file's name, without a copy; `None` for anything else.
+pub(crate) fn glance(name: &str) -> Option<(&str, InstantTime, Kind)> {
+    if let Some(rest) = name.strip_prefix('.') {
+        let (stem, tail) = rest.rsplit_once(".log.")?;
+        let (file_id, instant) = stem.rsplit_once('_')?;
+        let kind = if tail.ends_with(CDC_SUFFIX) { Kind::ChangeFeed } else { Kind::Log };
+        // The rest of the name is rarely wrong, and asked only then.
+        parse_log(name)?;
+        return Some((file_id, InstantTime::parse(instant)?, kind));
+    }
+    let (stem, extension) = name.split_once('.')?;
+    let (stem, instant) = stem.rsplit_once('_')?;
+    let (file_id, write_token) = stem.rsplit_once('_')?;
+    let named = !file_id.is_empty() && !extension.is_empty() && is_token(write_token);
+    named.then_some((file_id, InstantTime::parse(instant)?, Kind::Base))
+}
+
 /// Parses arbitrary bytes: for fuzzing.
 pub fn parse_bytes(bytes: &[u8]) -> Option<FileName> {
     std::str::from_utf8(bytes).ok().map(FileName::parse)

@@ -42,7 +42,15 @@ pub(crate) fn applies(log: &HudiLog, timeline: &Timeline) -> bool {
 /// state is published. `None` for a table without writes.
 pub(crate) fn floor_at_head(timeline: &Timeline) -> Option<InstantTime> {
     let newest = newest_write(timeline)?;
-    Some(newest.min(timeline.earliest_pending().unwrap_or(newest)))
+    let pending = timeline.earliest_pending().filter(|pending| *pending < newest);
+    let Some(pending) = pending else { return Some(newest) };
+    if timeline.plan_of(pending).is_some() {
+        return Some(pending);
+    }
+    // What is pending is no object of the replica: only a commit below it keeps the start there.
+    let below = timeline.commits().into_iter().filter(|at| at.name.action.writes_data());
+    let below = below.map(|at| at.name.requested).filter(|id| *id < pending);
+    below.max().or(Some(pending))
 }
 
 /// The write that completed last: a restore is a commit, but a timeline without any write shows
@@ -143,8 +151,8 @@ struct Holds {
     times: BTreeMap<InstantTime, InstantTime>,
     /// Replace commits.
     replacing: BTreeSet<InstantTime>,
-    /// The oldest of its writes, plans among them: the commit of a plan is still to come.
-    oldest: Option<InstantTime>,
+    /// Plans of compactions that are still to come.
+    plans: BTreeSet<InstantTime>,
 }
 
 impl Holds {
@@ -155,9 +163,9 @@ impl Holds {
             |at: &&Instant| (at.name.requested, InstantTime::of_ms(whole(at.object.modified_ms)));
         let replacing = commits.iter().filter(|at| at.name.action == Action::ReplaceCommit);
         let times: BTreeMap<_, _> = commits.iter().map(time).collect();
-        let completed = times.keys().next().copied();
+        let pending = held.instants.iter().filter(|at| !at.is_completed());
         Self {
-            oldest: completed.into_iter().chain(held.earliest_pending()).min(),
+            plans: pending.map(|at| at.name.requested).collect(),
             times,
             replacing: replacing.map(|at| at.name.requested).collect(),
         }
@@ -177,14 +185,17 @@ async fn floor(
     id: InstantTime,
 ) -> Result<InstantTime, SourceError> {
     let mut floor = id.min(timeline.earliest_pending().unwrap_or(id));
-    let oldest = holds.oldest.unwrap_or(id);
+    let oldest = holds.times.keys().chain(&holds.plans).min().copied().unwrap_or(id);
     let waiting = timeline.commits().into_iter().map(|at| at.name.requested);
     let waiting = waiting.filter(|at| *at >= oldest && !holds.times.contains_key(at));
     floor = waiting.fold(floor, InstantTime::min);
     for replacing in replacing(log, timeline, holds).await? {
         floor = floor.min(replacing);
     }
-    Ok(floor)
+    let is_object = floor == id || holds.times.contains_key(&floor) || holds.plans.contains(&floor);
+    // Readers let the timeline start at an object: one below keeps the start at or below the floor.
+    let below = holds.times.range(..floor).next_back().filter(|_| !is_object);
+    Ok(below.map_or(floor, |(below, _)| *below))
 }
 
 /// Replace commits that hide files which are still at the target: none of a replica's files is

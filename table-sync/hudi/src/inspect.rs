@@ -1,5 +1,6 @@
 //! Inspection: what a table is, whether it can be replicated, and who can read the copy.
 
+use futures::TryStreamExt as _;
 use serde::Serialize;
 use table_sync_core::{BlockCode, Blocked, Position, Role, SourceError, SourceLog as _};
 
@@ -99,13 +100,16 @@ impl HudiLog {
         // What stands against replication shows here as it would in a pass.
         self.observe(None).await?;
         let Some(head) = found.head else { return Ok(()) };
-        for file in state::files(self, &timeline, head, Slices::Latest).await? {
-            match file.role {
-                Role::Data => found.files += 1,
-                Role::Log => found.logs += 1,
-                _ => continue,
+        let mut files = state::files(self, &timeline, head, Slices::Latest).await?.stream();
+        while let Some(chunk) = files.try_next().await? {
+            for file in chunk {
+                match file.role {
+                    Role::Data => found.files += 1,
+                    Role::Log => found.logs += 1,
+                    _ => continue,
+                }
+                found.bytes += file.size_bytes.unwrap_or(0);
             }
-            found.bytes += file.size_bytes.unwrap_or(0);
         }
         Ok(())
     }

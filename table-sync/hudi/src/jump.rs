@@ -15,12 +15,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
 use table_sync_core::{
     BlockCode, Blocked, Body, Description, Expect, FileStream, InstantTime, Kind, LogObject, Op,
     Position, Publication, RelPath, ReplicaView, SourceError, Step,
 };
 
+use crate::file_name::FileName;
 use crate::instant::{Action, Layout};
 use crate::log::{History, HudiLog, META_FOLDER, MetadataTable, io_error};
 use crate::properties::{Properties, TableType, key};
@@ -41,8 +43,7 @@ pub(crate) async fn describe(
     position: Position,
 ) -> Result<Description, SourceError> {
     let files = state::files(log, timeline, position, log.options().slices).await?;
-    let files = Arc::new(files);
-    let needs = move || -> FileStream { state::stream(files.to_vec()) };
+    let needs = move || -> FileStream { files.stream() };
     let mut staged = side_steps(log, i64::MIN).await?;
     let omitted =
         timeline.table_type == TableType::CopyOnWrite && log.options().history == History::Omit;
@@ -140,7 +141,7 @@ pub(crate) async fn tailor(
     let publication = description.publication.clone();
     let held = replica.detail.as_ref().and_then(|detail| detail.downcast_ref::<Timeline>());
     match (publication.kind, held) {
-        (Kind::Jump, None) => Ok(after_sweep(publication, replica)),
+        (Kind::Jump, None) => after_sweep(publication, description, replica).await,
         (Kind::Jump, Some(held)) if unpublish::applies(timeline) => {
             unpublish::tailor(log, timeline, publication, held).await
         }
@@ -153,12 +154,26 @@ pub(crate) async fn tailor(
     }
 }
 
-/// What an interrupted first publication left in the timeline's folders, and this one does not
-/// write, goes first: it would be taken for committed.
-fn after_sweep(mut publication: Publication, replica: &ReplicaView) -> Publication {
-    let written: BTreeSet<_> = publication.writes().map(|step| step.key.clone()).collect();
-    let left = replica.objects.keys().filter(|key| !written.contains(key));
-    let deletes = left.map(|key| Step {
+/// What an interrupted first publication left, and this one does not write, goes first: objects of
+/// the timeline, and data files, which would be rows where the timeline starts after their instant.
+async fn after_sweep(
+    mut publication: Publication,
+    description: &Description,
+    replica: &ReplicaView,
+) -> Result<Publication, SourceError> {
+    let mut left: BTreeSet<_> = replica.objects.keys().filter(|key| is_swept(key)).collect();
+    for step in publication.writes() {
+        left.remove(&step.key);
+    }
+    if left.iter().any(|key| !is_timeline(key)) {
+        let mut needs = (description.needs)();
+        while let Some(chunk) = needs.try_next().await? {
+            for file in chunk {
+                left.remove(&file.path);
+            }
+        }
+    }
+    let deletes = left.into_iter().map(|key| Step {
         key: key.clone(),
         body: Body::Nothing,
         op: Op::Delete,
@@ -166,7 +181,19 @@ fn after_sweep(mut publication: Publication, replica: &ReplicaView) -> Publicati
     });
     // Deletes are staged as well: there is no table yet, and no key of theirs is written.
     publication.staged.extend(deletes);
-    publication
+    Ok(publication)
+}
+
+/// Objects of a timeline's folder, whichever layout it has.
+fn is_timeline(key: &RelPath) -> bool {
+    let rest = key.as_str().strip_prefix(META_FOLDER).and_then(|rest| rest.strip_prefix('/'));
+    rest.is_some_and(|rest| !rest.contains('/') || rest.starts_with("timeline/"))
+}
+
+/// What an interrupted first publication wrote. Everything else at the location is not ours.
+fn is_swept(key: &RelPath) -> bool {
+    let meta = key.as_str().strip_prefix(META_FOLDER).is_some_and(|rest| rest.starts_with('/'));
+    is_timeline(key) || (!meta && !matches!(FileName::parse(key.file_name()), FileName::Other(_)))
 }
 
 /// Writes the publication's timeline beside the one that the replica holds.

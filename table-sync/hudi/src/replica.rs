@@ -11,10 +11,6 @@ use crate::log::{HudiLog, META_FOLDER};
 use crate::source::shape;
 use crate::timeline::Timeline;
 
-/// Folder of the timeline where properties name no other: what an interrupted first publication
-/// writes to.
-const DEFAULT_FOLDER: &str = "timeline";
-
 #[async_trait]
 impl ReplicaLog for HudiLog {
     async fn observe(&self, _hint: Option<Hint>) -> Result<ReplicaView, ReplicaError> {
@@ -28,8 +24,8 @@ impl ReplicaLog for HudiLog {
 
 async fn look(log: &HudiLog) -> Result<ReplicaView, SourceError> {
     let Some(timeline) = Timeline::load(log).await? else {
-        let mut objects = log.level(META_FOLDER).await?.objects;
-        objects.extend(log.list(&format!("{META_FOLDER}/{DEFAULT_FOLDER}")).await?);
+        // Without properties there is no table: whatever is here was staged, and never seen.
+        let objects = log.list("").await?;
         return Ok(ReplicaView { objects, ..ReplicaView::default() });
     };
     let commits = timeline.commits();

@@ -11,11 +11,11 @@
 //!
 //! Source: Hudi `HoodieFileGroup`, `AbstractTableFileSystemView`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use table_sync_core::{FileRef, InstantTime, Place, RelPath, Role};
 
-use crate::file_name::{FileName, PARTITION_METADATA};
+use crate::file_name::{self, Kind, PARTITION_METADATA};
 use crate::log::Slices;
 
 /// What committed instants say about files, up to some position.
@@ -27,14 +27,18 @@ pub(crate) struct Committed {
     pub(crate) start: Option<InstantTime>,
     /// When writes completed, as far as it is known.
     pub(crate) completions: HashMap<InstantTime, InstantTime>,
-    /// File groups that a later write replaced: `(partition, file id)`.
-    pub(crate) replaced: BTreeSet<(String, String)>,
+    /// File groups that a later write replaced: file ids by partition.
+    pub(crate) replaced: HashMap<String, HashSet<String>>,
     /// Logs that completed writes name, layout 1: such a log says of itself only which base it
     /// belongs to.
     pub(crate) named_logs: Option<BTreeSet<RelPath>>,
 }
 
 impl Committed {
+    fn is_replaced(&self, partition: &str, file_id: &str) -> bool {
+        self.replaced.get(partition).is_some_and(|groups| groups.contains(file_id))
+    }
+
     /// Rule R0: an instant older than the timeline is archived, hence committed.
     pub(crate) fn is_committed(&self, instant: InstantTime) -> bool {
         self.completed.contains(&instant) || self.start.is_some_and(|start| instant < start)
@@ -55,12 +59,16 @@ struct Group {
     logs: Vec<Member>,
 }
 
-/// File groups of a table, filled from a listing.
+/// File groups of some partitions, filled from a listing.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    groups: BTreeMap<(String, String), Group>,
-    /// Partition metadata by partition.
-    partitions: BTreeMap<String, Member>,
+    partitions: BTreeMap<Box<str>, Partition>,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    groups: BTreeMap<Box<str>, Group>,
+    metadata: Vec<Member>,
 }
 
 /// The folder of a key; empty for the table's root.
@@ -71,45 +79,47 @@ pub(crate) fn partition_of(path: &RelPath) -> &str {
 impl Groups {
     /// Takes one listed object of the table.
     pub(crate) fn add(&mut self, path: RelPath, size_bytes: u64) {
-        let partition = partition_of(&path).to_owned();
-        let name = path.file_name();
-        if name.starts_with(PARTITION_METADATA) {
-            let instant = InstantTime::ZERO;
-            self.partitions.insert(partition, Member { instant, path, size_bytes });
-            return;
-        }
-        match FileName::parse(name) {
-            FileName::Base { file_id, instant, .. } => {
-                let group = self.groups.entry((partition, file_id.into())).or_default();
-                group.bases.push(Member { instant, path, size_bytes });
-            }
+        let is_marker = path.file_name().starts_with(PARTITION_METADATA);
+        let known = file_name::glance(path.file_name());
+        let (group, instant, kind) = match known {
             // Change data is no part of a snapshot.
-            FileName::Log { is_cdc: true, .. } => {}
-            FileName::Log { file_id, instant, .. } => {
-                let group = self.groups.entry((partition, file_id.into())).or_default();
-                group.logs.push(Member { instant, path, size_bytes });
-            }
-            FileName::Other(_) => {}
+            Some((_, _, Kind::ChangeFeed)) => return,
+            Some((group, instant, kind)) => (Some(group), instant, kind),
+            None if is_marker => (None, InstantTime::ZERO, Kind::Base),
+            None => return,
+        };
+        let folder = partition_of(&path);
+        if !self.partitions.contains_key(folder) {
+            self.partitions.insert(folder.into(), Partition::default());
         }
+        let Some(partition) = self.partitions.get_mut(folder) else { return };
+        let members = match group {
+            None => &mut partition.metadata,
+            Some(group) => {
+                if !partition.groups.contains_key(group) {
+                    partition.groups.insert(group.into(), Group::default());
+                }
+                let Some(group) = partition.groups.get_mut(group) else { return };
+                if kind == Kind::Log { &mut group.logs } else { &mut group.bases }
+            }
+        };
+        members.push(Member { instant, path, size_bytes });
     }
 
     /// The files of the committed slices, with the metadata of their partitions.
-    pub(crate) fn files(&self, committed: &Committed, slices: Slices) -> Vec<FileRef> {
+    pub(crate) fn into_files(self, committed: &Committed, slices: Slices) -> Vec<FileRef> {
         let mut files = Vec::new();
-        let mut partitions = BTreeSet::new();
-        for (key, group) in &self.groups {
-            if slices == Slices::Latest && committed.replaced.contains(key) {
-                continue;
-            }
+        for (folder, partition) in self.partitions {
             let before = files.len();
-            group.files(committed, slices, &mut files);
-            if files.len() > before {
-                partitions.insert(key.0.as_str());
+            for (file_id, group) in partition.groups {
+                let hidden = slices == Slices::Latest && committed.is_replaced(&folder, &file_id);
+                if !hidden {
+                    group.into_files(committed, slices, &mut files);
+                }
             }
-        }
-        for (partition, member) in &self.partitions {
-            if partitions.contains(partition.as_str()) {
-                files.push(member.file(Role::PartitionMetadata));
+            if files.len() > before {
+                let markers = partition.metadata.into_iter();
+                files.extend(markers.map(|marker| marker.into_file(Role::PartitionMetadata)));
             }
         }
         files
@@ -117,33 +127,34 @@ impl Groups {
 }
 
 impl Group {
-    fn files(&self, committed: &Committed, slices: Slices, out: &mut Vec<FileRef>) {
-        let bases = self.bases.iter().filter(|base| committed.is_committed(base.instant));
-        let newest = bases.clone().map(|base| base.instant).max();
-        let kept = |base: &&Member| slices == Slices::All || Some(base.instant) == newest;
-        out.extend(bases.filter(kept).map(|base| base.file(Role::Data)));
-        for log in &self.logs {
-            let belongs = match &committed.named_logs {
+    fn into_files(self, committed: &Committed, slices: Slices, out: &mut Vec<FileRef>) {
+        let mut bases = self.bases;
+        bases.retain(|base| committed.is_committed(base.instant));
+        let newest = bases.iter().map(|base| base.instant).max();
+        bases.retain(|base| slices == Slices::All || Some(base.instant) == newest);
+        out.extend(bases.into_iter().map(|base| base.into_file(Role::Data)));
+        let belongs = |log: &Member| {
+            let (known, late) = match &committed.named_logs {
                 None => {
                     let completion = committed.completions.get(&log.instant);
                     let late = completion.is_none_or(|at| newest.is_none_or(|base| *at >= base));
-                    committed.is_committed(log.instant) && (late || slices == Slices::All)
+                    (committed.is_committed(log.instant), late)
                 }
                 Some(named) => {
                     let late = newest.is_none_or(|base| log.instant >= base);
-                    named.contains(&log.path) && (late || slices == Slices::All)
+                    (named.contains(&log.path), late)
                 }
             };
-            if belongs {
-                out.push(log.file(Role::Log));
-            }
-        }
+            known && (late || slices == Slices::All)
+        };
+        let logs = self.logs.into_iter().filter(belongs);
+        out.extend(logs.map(|log| log.into_file(Role::Log)));
     }
 }
 
 impl Member {
-    fn file(&self, role: Role) -> FileRef {
+    fn into_file(self, role: Role) -> FileRef {
         let size_bytes = Some(self.size_bytes);
-        FileRef { place: Place::Table, path: self.path.clone(), size_bytes, role }
+        FileRef { place: Place::Table, path: self.path, size_bytes, role }
     }
 }

@@ -155,7 +155,7 @@ impl SourceLog for HudiLog {
         position: Position,
     ) -> Result<FileStream, SourceError> {
         let files = state::files(self, timeline(view)?, position, Slices::Latest).await?;
-        Ok(state::stream(files))
+        Ok(files.stream())
     }
 
     async fn live_digest(

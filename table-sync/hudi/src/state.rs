@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::stream;
-use table_sync_core::{FileRef, FileStream, Position, RelPath, Role, SetDigest, SourceError};
+use futures::{TryStreamExt as _, stream};
+use table_sync_core::{
+    FileRef, FileStream, LogObject, Position, RelPath, Role, SetDigest, SourceError,
+};
 
 use crate::archived;
 use crate::error::DecodeError;
@@ -68,29 +70,94 @@ pub(crate) fn decode_error(instant: &Instant, error: &DecodeError) -> SourceErro
     }
 }
 
-/// The files that readers of a position merge, by listing the table.
+/// The files that readers of a position merge, by listing the table: folder by folder, so that
+/// only one is held.
+///
+/// Ends with [`SourceError::Changed`] when the cleaner, a rollback or a restore was there since the
+/// timeline was looked at: what it removed may have been listed no more.
 pub(crate) async fn files(
     log: &HudiLog,
     timeline: &Timeline,
     position: Position,
     slices: Slices,
-) -> Result<Vec<FileRef>, SourceError> {
-    let groups = groups(log).await?;
-    let committed = committed(log, timeline, position).await?;
-    Ok(groups.files(&committed, slices))
+) -> Result<Files, SourceError> {
+    let committed = Arc::new(committed(log, timeline, position).await?);
+    let removals = Arc::new(removals(timeline));
+    Ok(Files { log: log.clone(), committed, removals, slices })
 }
 
-/// Lists the table's files, its own folder left out.
-async fn groups(log: &HudiLog) -> Result<Groups, SourceError> {
-    let mut groups = Groups::default();
-    let top = log.level("").await?;
-    for (path, object) in top.objects {
-        groups.add(path, object.identity.size_bytes);
+/// A state's files, to be listed as often as they are asked for.
+#[derive(Clone)]
+pub(crate) struct Files {
+    log: HudiLog,
+    committed: Arc<Committed>,
+    removals: Arc<BTreeSet<RelPath>>,
+    slices: Slices,
+}
+
+/// How far a listing came.
+enum Listing {
+    Start,
+    Folders(std::vec::IntoIter<String>),
+    Done,
+}
+
+impl Files {
+    /// Lists them.
+    pub(crate) fn stream(&self) -> FileStream {
+        let files = self.clone();
+        let chunks = stream::try_unfold(Listing::Start, move |listing| {
+            let files = files.clone();
+            async move { files.next(listing).await }
+        });
+        Box::pin(chunks)
     }
-    for folder in top.folders.iter().filter(|folder| *folder != META_FOLDER) {
-        log.each(folder, |path, object| groups.add(path, object.identity.size_bytes)).await?;
+
+    async fn next(&self, listing: Listing) -> Result<Option<(Vec<FileRef>, Listing)>, SourceError> {
+        let mut groups = Groups::default();
+        let listing = match listing {
+            Listing::Start => {
+                let top = self.log.level("").await?;
+                for (path, object) in top.objects {
+                    groups.add(path, object.identity.size_bytes);
+                }
+                let mut folders = top.folders;
+                folders.retain(|folder| folder != META_FOLDER);
+                Listing::Folders(folders.into_iter())
+            }
+            Listing::Folders(mut folders) => match folders.next() {
+                Some(folder) => {
+                    let add = |path, object: LogObject| {
+                        groups.add(path, object.identity.size_bytes);
+                    };
+                    self.log.each(&folder, add).await?;
+                    Listing::Folders(folders)
+                }
+                None => {
+                    self.check_removals().await?;
+                    Listing::Done
+                }
+            },
+            Listing::Done => return Ok(None),
+        };
+        Ok(Some((groups.into_files(&self.committed, self.slices), listing)))
     }
-    Ok(groups)
+
+    async fn check_removals(&self) -> Result<(), SourceError> {
+        let Some(timeline) = Timeline::load(&self.log).await? else { return Ok(()) };
+        match removals(&timeline).into_iter().find(|key| !self.removals.contains(key)) {
+            Some(path) => Err(SourceError::Changed { path }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Instants that remove files, in any state.
+fn removals(timeline: &Timeline) -> BTreeSet<RelPath> {
+    let removes =
+        |action: &Action| matches!(action, Action::Clean | Action::Rollback | Action::Restore);
+    let removals = timeline.instants.iter().filter(|at| removes(&at.name.action));
+    removals.map(|at| at.key.clone()).collect()
 }
 
 async fn committed(
@@ -110,7 +177,9 @@ async fn committed(
         }
         if instant.name.action == Action::ReplaceCommit {
             let replaced = &commit(log, instant).await?.replaced;
-            committed.replaced.extend(replaced.iter().cloned());
+            for (partition, file_id) in replaced.iter().cloned() {
+                committed.replaced.entry(partition).or_default().insert(file_id);
+            }
         }
     }
     let merges = timeline.table_type == TableType::MergeOnRead;
@@ -157,8 +226,9 @@ pub(crate) async fn digest(
         return Err(SourceError::Missing { path: clean.key.clone() });
     }
     let mut digest = SetDigest::default();
-    for file in files(log, timeline, position, Slices::Latest).await? {
-        if file.role != Role::PartitionMetadata {
+    let mut files = files(log, timeline, position, Slices::Latest).await?.stream();
+    while let Some(chunk) = files.try_next().await? {
+        for file in chunk.iter().filter(|file| file.role != Role::PartitionMetadata) {
             digest.insert(file.path.as_str(), None);
         }
     }

@@ -15,23 +15,31 @@
 //! commit that was skipped leaves a gap. What it cannot see, an older version that is whole, is
 //! seen by comparing [`Totals`] of a version at the source and at the replica.
 
+mod delta;
+mod hudi;
 mod read;
 mod write;
 
 use std::io::{self, Write};
 use std::path;
+use std::sync::Arc;
 
 use deltalake::arrow::array::{Array as _, AsArray as _, RecordBatch};
 use deltalake::arrow::datatypes::Int64Type;
+use deltalake::datafusion::catalog::TableProvider;
 use deltalake::datafusion::error::DataFusionError;
+use object_store::ObjectStore;
 use serde::Serialize;
+use table_sync_core::Position;
 use url::Url;
 
 pub use read::{ReadOptions, read};
 pub use write::{WriteOptions, write};
 
-use crate::error::RowsError;
-use crate::table::{OpenSnapshot, session};
+use crate::error::{BoxError, RowsError};
+use crate::hudi::Place;
+use crate::store::printable;
+use crate::table::session;
 
 /// Balance of every account when it is opened, cents.
 pub const OPENING_CENTS: i64 = 100_000;
@@ -84,9 +92,9 @@ pub enum DemoError {
     /// The table cannot be opened, read or written.
     #[error("use the demo table")]
     Table(#[from] RowsError),
-    /// deltalake refused a commit.
+    /// deltalake or hudi-core refused a commit.
     #[error("commit to the demo table, which nothing else may write")]
-    Commit(#[source] deltalake::DeltaTableError),
+    Commit(#[source] BoxError),
     /// The table is not one that this writer made, or something else wrote to it.
     #[error("continue the demo table, whose rows are not as the writer left them: {reason}")]
     Foreign {
@@ -122,20 +130,55 @@ pub fn table_url(table: &str) -> Result<Url, DemoError> {
     })
 }
 
-/// Batches of a version, ascending.
-async fn batch_totals(snapshot: &OpenSnapshot) -> Result<Vec<BatchTotals>, RowsError> {
-    let provider = snapshot.provider().await?;
+/// Where the demo's table lies, and in which format. No `Debug`: options hold secrets.
+#[derive(Clone)]
+pub enum DemoTable {
+    /// A Delta table.
+    Delta {
+        /// Rooted where [`crate::open_store`] roots it.
+        store: Arc<dyn ObjectStore>,
+        /// The table's root.
+        url: Url,
+    },
+    /// A Hudi table.
+    Hudi(Place),
+}
+
+impl DemoTable {
+    /// The newest version and its batches; no version if a table is there without commits.
+    async fn newest(&self) -> Result<(Option<Position>, Vec<BatchTotals>), RowsError> {
+        let (version, provider) = match self {
+            Self::Delta { store, url } => delta::newest(store.clone(), url).await?,
+            Self::Hudi(place) => hudi::newest(place).await?,
+        };
+        Ok((version, batch_totals(provider, &self.printable()).await?))
+    }
+
+    fn printable(&self) -> String {
+        match self {
+            Self::Delta { url, .. } => printable(url),
+            Self::Hudi(place) => printable(&place.url),
+        }
+    }
+}
+
+/// Batches of a version, ascending; none of a version without columns.
+async fn batch_totals(
+    provider: Option<Arc<dyn TableProvider>>,
+    url: &str,
+) -> Result<Vec<BatchTotals>, RowsError> {
+    let Some(provider) = provider else { return Ok(Vec::new()) };
     let query = async {
         let session = session();
         session.register_table("accounts", provider)?;
         session.sql(BATCH_TOTALS).await?.collect().await
     };
-    let batches = query.await.map_err(|error| RowsError::from_rows(&snapshot.url, error))?;
+    let batches = query.await.map_err(|error| RowsError::from_rows(url, error))?;
     let mut totals = Vec::new();
     for batch in &batches {
         let rows = decode(batch).ok_or_else(|| {
             let reason = "the table is not the demo's: other columns or nulls";
-            RowsError::from_rows(&snapshot.url, DataFusionError::Execution(reason.to_owned()))
+            RowsError::from_rows(url, DataFusionError::Execution(reason.to_owned()))
         })?;
         totals.extend(rows);
     }

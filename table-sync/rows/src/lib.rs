@@ -1,7 +1,8 @@
 //! The row judge: do two tables hold the same rows?
 //!
-//! It reads Delta tables with deltalake and datafusion, as a user would, and shares no code
-//! with Driftless's own log reader: a mistake there cannot hide here.
+//! It reads Delta tables with deltalake and datafusion, and Hudi tables with hudi-core, as a
+//! user would, and shares no code with Driftless's own log readers: a mistake there cannot hide
+//! here.
 //!
 //! # Invariants
 //! - "The judge cannot read this" ([`RowsError::Unsupported`]) is never taken for "the rows
@@ -15,6 +16,7 @@
 pub mod demo;
 mod error;
 pub mod hash;
+pub mod hudi;
 mod store;
 pub mod table;
 

@@ -7,15 +7,21 @@
 //! failed request answers `{"error":{"code","message"}}`; a table that has no answer says why
 //! in its own place, beside the answers of the others.
 
+// hudi-core's futures nest deeper than the compiler's default limit.
+#![recursion_limit = "256"]
+
+mod apart;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use table_sync_core::with_causes;
-use table_sync_rows::demo::{self, DemoError};
+use table_sync_rows::demo::{self, DemoError, DemoTable};
+use table_sync_rows::hudi::{self, Place};
 use table_sync_rows::{Network, RowSummary, RowsError, open_store, open_store_over, read};
 use url::Url;
 
@@ -41,6 +47,8 @@ enum Request {
     WriteDemo {
         table: String,
         #[serde(default)]
+        format: Format,
+        #[serde(default)]
         options: BTreeMap<String, String>,
         seconds: u64,
         #[serde(default)]
@@ -54,6 +62,8 @@ enum Request {
     ReadDemo {
         table: String,
         #[serde(default)]
+        format: Format,
+        #[serde(default)]
         options: BTreeMap<String, String>,
         seconds: u64,
         #[serde(default = "read_interval_ms")]
@@ -61,7 +71,7 @@ enum Request {
     },
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct TableRequest {
     url: String,
@@ -71,7 +81,20 @@ struct TableRequest {
     ca_file: Option<PathBuf>,
     /// HTTP proxy. May hold a password.
     proxy: Option<String>,
+    #[serde(default)]
+    format: Format,
+    /// Of a Delta table; the newest if there is none.
     version: Option<u64>,
+    /// Of a Hudi table, `<completion>_<instant>`; the newest if there is none.
+    position: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    #[default]
+    Delta,
+    Hudi,
 }
 
 fn write_interval_ms() -> u64 {
@@ -92,10 +115,22 @@ struct Answer {
 }
 
 #[derive(Serialize)]
-struct TableAnswer {
-    #[serde(flatten)]
-    summary: Option<RowSummary>,
-    error: Option<Failure>,
+#[serde(untagged)]
+enum TableAnswer {
+    Read {
+        #[serde(flatten)]
+        summary: Option<Summary>,
+        error: Option<Failure>,
+    },
+    /// As another process of this program gave it.
+    Relayed(serde_json::Value),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Summary {
+    Delta(RowSummary),
+    Hudi(hudi::RowSummary),
 }
 
 #[derive(Serialize)]
@@ -140,24 +175,24 @@ fn run() -> Result<u8, Failure> {
 async fn answer(request: Request) -> Result<u8, Failure> {
     match request {
         Request::Rows { tables } => rows(tables).await,
-        Request::WriteDemo { table, options, seconds, seed, interval_ms, batch_rows } => {
-            let (store, url) = demo_table(&table, &options)?;
+        Request::WriteDemo { table, format, options, seconds, seed, interval_ms, batch_rows } => {
+            let table = demo_table(&table, format, options)?;
             let options = demo::WriteOptions {
                 interval: Duration::from_millis(interval_ms),
                 duration: Duration::from_secs(seconds),
                 seed,
                 batch_rows,
             };
-            let written = demo::write(store, url, options, stdin_end(), &mut io::stdout()).await;
+            let written = demo::write(&table, options, stdin_end(), &mut io::stdout()).await;
             written.map(|_| 0).map_err(demo_failure)
         }
-        Request::ReadDemo { table, options, seconds, interval_ms } => {
-            let (store, url) = demo_table(&table, &options)?;
+        Request::ReadDemo { table, format, options, seconds, interval_ms } => {
+            let table = demo_table(&table, format, options)?;
             let options = demo::ReadOptions {
                 interval: Duration::from_millis(interval_ms),
                 duration: Duration::from_secs(seconds),
             };
-            let read = demo::read(store, url, options, stdin_end(), &mut io::stdout()).await;
+            let read = demo::read(&table, options, stdin_end(), &mut io::stdout()).await;
             read.map(|_| 0).map_err(demo_failure)
         }
     }
@@ -168,40 +203,74 @@ async fn rows(tables: Vec<TableRequest>) -> Result<u8, Failure> {
     let mut answers = Vec::new();
     let mut code = 0;
     for table in tables {
-        let (summary, error) = match judge(&table).await {
-            Ok(summary) => (Some(summary), None),
-            Err((table_code, failure)) => {
-                code = if code == FAILED { FAILED } else { table_code };
-                (None, Some(failure))
-            }
+        let (answer, table_code) = match &table.ca_file {
+            Some(ca_file) if table.format == Format::Hudi => relay(&table, ca_file).await?,
+            _ => match judge(&table).await {
+                Ok(summary) => (TableAnswer::Read { summary: Some(summary), error: None }, 0),
+                Err((code, failure)) => {
+                    (TableAnswer::Read { summary: None, error: Some(failure) }, code)
+                }
+            },
         };
-        answers.push(TableAnswer { summary, error });
+        if table_code != 0 && code != FAILED {
+            code = table_code;
+        }
+        answers.push(answer);
     }
     print(&Answer { tables: answers }).map_err(|error| failure("output", &error))?;
     Ok(code)
 }
 
-async fn judge(table: &TableRequest) -> Result<RowSummary, (u8, Failure)> {
+/// The answer for a table whose reader takes certificates only from its environment.
+async fn relay(table: &TableRequest, ca_file: &Path) -> Result<(TableAnswer, u8), Failure> {
+    let mut request = serde_json::to_value(table).map_err(|error| failure("request", &error))?;
+    if let Some(fields) = request.as_object_mut() {
+        fields.remove("ca_file");
+    }
+    let asked = apart::ask(request, ca_file).await.map_err(|error| failure("relay", &error))?;
+    Ok((TableAnswer::Relayed(asked.0), asked.1))
+}
+
+async fn judge(table: &TableRequest) -> Result<Summary, (u8, Failure)> {
     let url = Url::parse(&table.url).map_err(|error| (FAILED, failure("url", &error)))?;
     let network = Network { ca_file: table.ca_file.clone(), proxy: table.proxy.clone() };
-    let read =
-        async { read(open_store_over(&url, &table.options, network)?, url, table.version).await };
-    read.await.map_err(|error| {
+    let read = match table.format {
+        Format::Delta => read_delta(table, url, network).await.map(Summary::Delta),
+        Format::Hudi => {
+            let place = Place { url, options: table.options.clone(), network };
+            hudi::read(&place, table.position.as_deref()).await.map(Summary::Hudi)
+        }
+    };
+    read.map_err(|error| {
         let code = match error {
-            RowsError::Unsupported { .. } => UNSUPPORTED,
+            RowsError::Unsupported { .. } | RowsError::Gone { .. } => UNSUPPORTED,
             _ => FAILED,
         };
         (code, failure(error.code(), &error))
     })
 }
 
+async fn read_delta(
+    table: &TableRequest,
+    url: Url,
+    network: Network,
+) -> Result<RowSummary, RowsError> {
+    read(open_store_over(&url, &table.options, network)?, url, table.version).await
+}
+
 fn demo_table(
     table: &str,
-    options: &BTreeMap<String, String>,
-) -> Result<(std::sync::Arc<dyn object_store::ObjectStore>, Url), Failure> {
+    format: Format,
+    options: BTreeMap<String, String>,
+) -> Result<DemoTable, Failure> {
     let url = demo::table_url(table).map_err(demo_failure)?;
-    let store = open_store(&url, options).map_err(|error| failure(error.code(), &error))?;
-    Ok((store, url))
+    Ok(match format {
+        Format::Delta => {
+            let opened = open_store(&url, &options);
+            DemoTable::Delta { store: opened.map_err(|error| failure(error.code(), &error))?, url }
+        }
+        Format::Hudi => DemoTable::Hudi(Place { url, options, network: Network::default() }),
+    })
 }
 
 /// The first JSON value on standard input; what follows it is left there.

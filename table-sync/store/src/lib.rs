@@ -33,6 +33,7 @@ pub use body::{Body, Facts, Listed, Precondition, Reading, Uploaded, verify_crc3
 pub use counters::Counters;
 pub use error::{ReadError, WriteError};
 pub use expand::{ExpandError, expand};
+pub use key::KeyTooLong;
 pub use location::{Location, LocationError};
 pub use open::{OpenError, open};
 pub use probe::{Check, Outcome, ProbeError, ProbeReport, Verdict, probe};

@@ -97,30 +97,13 @@ impl Objects {
             patience: self.patience,
         };
         if range.as_ref().is_some_and(Range::is_empty) {
-            return self.read_nothing(key, pin).await;
+            return read_nothing(key, self.head(key).await?, pin);
         }
         let opened = source.open(range).await?;
         let Facts { identity, modified_ms, .. } = facts(&opened.meta, None);
-        if pin.is_some_and(|pin| contradicts(pin, &identity)) {
-            return Err(ReadError::changed(key));
-        }
+        check_pin(key, &identity, pin)?;
         let (object_bytes, body) = (opened.meta.size, source.body(opened));
         Ok(Reading { identity, object_bytes, crc32c: None, modified_ms, body })
-    }
-
-    /// A range without bytes: stores have no request for it.
-    async fn read_nothing(
-        &self,
-        key: &str,
-        pin: Option<&ObjectIdentity>,
-    ) -> Result<Reading, ReadError> {
-        let facts = self.head(key).await?.ok_or_else(|| ReadError::not_found(key))?;
-        if pin.is_some_and(|pin| contradicts(pin, &facts.identity)) {
-            return Err(ReadError::changed(key));
-        }
-        let Facts { identity, crc32c, modified_ms } = facts;
-        let body = futures::stream::empty().boxed();
-        Ok(Reading { object_bytes: identity.size_bytes, identity, crc32c, modified_ms, body })
     }
 
     pub(crate) async fn put(
@@ -322,6 +305,32 @@ pub(crate) fn contradicts(pin: &ObjectIdentity, found: &ObjectIdentity) -> bool 
     pin.size_bytes != found.size_bytes
         || differ(pin.e_tag.as_ref(), found.e_tag.as_ref())
         || differ(pin.version.as_ref(), found.version.as_ref())
+}
+
+/// Refuses a content that is not the pinned one.
+pub(crate) fn check_pin(
+    key: &str,
+    found: &ObjectIdentity,
+    pin: Option<&ObjectIdentity>,
+) -> Result<(), ReadError> {
+    match pin {
+        Some(pin) if contradicts(pin, found) => Err(ReadError::changed(key)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a range without bytes from what a look at the object found: stores have no request for
+/// it.
+pub(crate) fn read_nothing(
+    key: &str,
+    there: Option<Facts>,
+    pin: Option<&ObjectIdentity>,
+) -> Result<Reading, ReadError> {
+    let facts = there.ok_or_else(|| ReadError::not_found(key))?;
+    check_pin(key, &facts.identity, pin)?;
+    let Facts { identity, crc32c, modified_ms } = facts;
+    let body = futures::stream::empty().boxed();
+    Ok(Reading { object_bytes: identity.size_bytes, identity, crc32c, modified_ms, body })
 }
 
 fn identity(meta: &ObjectMeta) -> ObjectIdentity {

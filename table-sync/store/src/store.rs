@@ -175,6 +175,11 @@ impl Store {
         }
     }
 
+    /// Key prefix of the root in its bucket, without slashes at its ends.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.inner.prefix
+    }
+
     pub(crate) fn folder(&self) -> Option<&Folder> {
         match &self.inner.backend {
             Backend::File(folder) => Some(folder),

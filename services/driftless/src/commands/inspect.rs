@@ -60,6 +60,11 @@ pub(super) fn source_error(url: &str, error: SourceError) -> CommandError {
             format!("read {url}: {}", with_causes(&error)),
             "run again; the source is observed anew",
         ),
+        SourceError::Hold { message } => CommandError::failed(
+            "source_changed",
+            format!("read {url}: {message}"),
+            "run again when the writer is done",
+        ),
         error => CommandError::failed(
             "source_unavailable",
             format!("read {url}: {}", with_causes(&error)),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::World;
 
-fn page(name: &str) -> String {
+pub(crate) fn page(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
     fs::read_to_string(path).unwrap()
 }
@@ -53,7 +53,7 @@ fn every_field_is_documented() {
     }
 }
 
-fn collect(value: &Value, fields: &mut BTreeSet<String>) {
+pub(crate) fn collect(value: &Value, fields: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) => {
             for (name, value) in object {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::World;
 
 #[track_caller]
-fn check(world: &World, line: &str, code: i32, expect: &Expect) {
+pub(crate) fn check(world: &World, line: &str, code: i32, expect: &Expect) {
     let ran = world.ends(line, code);
     let mut document = ran.json();
     blank(&mut document);
@@ -228,7 +228,8 @@ fn sync() {
                   "start": null,
                   "state": "ok",
                   "target": "file://$WORLD/target/t",
-                  "warnings": []
+                  "warnings": [],
+                  "windows": []
                 }
               ]
             }"#]],
@@ -258,7 +259,8 @@ fn sync() {
                   "start": 12,
                   "state": "ok",
                   "target": "file://$WORLD/target/t",
-                  "warnings": []
+                  "warnings": [],
+                  "windows": []
                 }
               ]
             }"#]],
@@ -308,7 +310,8 @@ fn sync_that_is_blocked_at_one_target() {
                   "start": null,
                   "state": "ok",
                   "target": "file://$WORLD/a/t",
-                  "warnings": []
+                  "warnings": [],
+                  "windows": []
                 },
                 {
                   "blocked": {
@@ -328,7 +331,8 @@ fn sync_that_is_blocked_at_one_target() {
                   "start": null,
                   "state": "blocked",
                   "target": "file://$WORLD/b/t",
-                  "warnings": []
+                  "warnings": [],
+                  "windows": []
                 }
               ]
             }"#]],

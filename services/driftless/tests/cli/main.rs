@@ -9,6 +9,7 @@ mod docs;
 mod documents;
 mod exit_codes;
 mod fan_out;
+mod hudi;
 mod key_lengths;
 mod rows;
 mod s3;

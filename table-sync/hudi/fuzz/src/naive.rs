@@ -24,6 +24,8 @@ pub(crate) fn record(bytes: &[u8]) -> Option<Value> {
     if bytes.len() > AVRO_BYTES_MAX {
         return None;
     }
+    // The library trusts counts up to its limit, and that many entries of a map fill the memory.
+    apache_avro::util::max_allocation_bytes(AVRO_BYTES_MAX);
     let first = || Reader::new(bytes).ok()?.next()?.ok();
     let value = catch_unwind(AssertUnwindSafe(first)).ok().flatten()?;
     Some(json(value))

@@ -24,7 +24,8 @@ const OBJECT: &str = "input";
 /// Reads the bytes as every kind of metadata and plan. A verdict is that of the kinds that say
 /// something: most take any record, with nothing in it.
 pub fn target(data: &[u8]) -> Verdict {
-    let naive = record(data);
+    let decoded = decode_any(data);
+    let naive = decoded.contains(&true).then(|| record(data)).flatten();
     let naive = naive.as_ref();
     let accepted = [
         clean(data, naive),
@@ -38,7 +39,7 @@ pub fn target(data: &[u8]) -> Verdict {
         replace(data, naive),
         indexing(data, naive),
     ];
-    assert_eq!(decode_any(data)[1..], accepted);
+    assert_eq!(decoded[1..], accepted);
     Verdict::of(accepted.iter().all(|accepted| *accepted))
 }
 

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use object_store::ObjectStore;
 use serde::Serialize;
-use url::Url;
+use table_sync_core::Position;
 
-use super::{DemoError, Totals, batch_totals, check, report};
+use super::{DemoError, DemoTable, Totals, check, report};
 use crate::error::RowsError;
-use crate::table::OpenTable;
 
 /// How long and how often to read.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +27,7 @@ enum Line {
         waiting: bool,
     },
     Read {
-        version: u64,
+        version: Position,
         #[serde(flatten)]
         totals: Option<Totals>,
         ok: bool,
@@ -69,10 +66,10 @@ pub struct ReadSummary {
 #[derive(Default)]
 struct Seen {
     summary: ReadSummary,
-    versions: BTreeSet<u64>,
+    versions: BTreeSet<Position>,
 }
 
-/// Reads the table at `url` until `options.duration` is over or `stop` completes.
+/// Reads `table` until `options.duration` is over or `stop` completes.
 ///
 /// Reads at least once. Writes one JSON line per read to `out`, and the summary as the last one.
 ///
@@ -80,13 +77,11 @@ struct Seen {
 /// [`DemoError::Report`] if `out` refuses a line. A table that cannot be read is no error here
 /// but a line and a count.
 pub async fn read(
-    store: Arc<dyn ObjectStore>,
-    url: Url,
+    table: &DemoTable,
     options: ReadOptions,
     stop: impl Future<Output = ()>,
     out: &mut (dyn Write + Send),
 ) -> Result<ReadSummary, DemoError> {
-    let table = OpenTable::new(store, &url)?;
     let mut seen = Seen::default();
     let mut ticks = tokio::time::interval(options.interval.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -94,7 +89,7 @@ pub async fn read(
     let end = tokio::time::sleep(options.duration);
     tokio::pin!(stop, end);
     loop {
-        let line = seen.read_once(&table).await;
+        let line = seen.read_once(table).await;
         report(out, &line)?;
         tokio::select! {
             biased;
@@ -109,29 +104,23 @@ pub async fn read(
 }
 
 impl Seen {
-    async fn read_once(&mut self, table: &OpenTable) -> Line {
+    async fn read_once(&mut self, table: &DemoTable) -> Line {
         let start = Instant::now();
-        let read = async {
-            let snapshot = table.snapshot(None).await?;
-            let batches = batch_totals(&snapshot).await?;
-            Ok::<_, RowsError>((snapshot.version(), check(&batches)))
-        };
-        let (version, checked) = match read.await {
-            Ok(read) => read,
-            Err(RowsError::NotATable { .. }) if self.versions.is_empty() => {
+        let (version, checked) = match table.newest().await {
+            Ok((Some(version), batches)) => (version, check(&batches)),
+            Ok((None, _)) | Err(RowsError::NotATable { .. }) if self.versions.is_empty() => {
                 self.summary.waiting += 1;
                 return Line::Waiting { waiting: true };
             }
-            Err(error) => {
-                self.summary.errors += 1;
-                let error = Failure { code: error.code(), message: error.with_causes() };
-                return Line::Error { error, ms: start.elapsed().as_millis() };
-            }
+            Ok((None, _)) => return self.failed("gone", "no version is left".to_owned(), start),
+            Err(error) => return self.failed(error.code(), error.with_causes(), start),
         };
-        let newest = self.versions.last().copied().unwrap_or(0);
-        let checked = match checked {
-            Ok(_) if version < newest => Err(format!("version {newest} was read before")),
-            checked => checked,
+        let newest = self.versions.last().copied();
+        let checked = match (checked, newest) {
+            (Ok(_), Some(newest)) if version < newest => {
+                Err(format!("version {newest} was read before"))
+            }
+            (checked, _) => checked,
         };
         self.summary.reads += 1;
         self.summary.torn += u64::from(checked.is_err());
@@ -143,5 +132,10 @@ impl Seen {
             reason: checked.err(),
             ms: start.elapsed().as_millis(),
         }
+    }
+
+    fn failed(&mut self, code: &'static str, message: String, start: Instant) -> Line {
+        self.summary.errors += 1;
+        Line::Error { error: Failure { code, message }, ms: start.elapsed().as_millis() }
     }
 }

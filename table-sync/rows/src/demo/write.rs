@@ -5,33 +5,23 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deltalake::arrow::array::{Int64Array, RecordBatch, StringArray};
 use deltalake::arrow::datatypes::{DataType, Field, Schema};
-use deltalake::kernel::{DataType as ColumnType, PrimitiveType};
-use deltalake::{DeltaTable, DeltaTableError, TableProperty};
-use object_store::ObjectStore;
 use serde::Serialize;
-use url::Url;
+use table_sync_core::Position;
 
-use super::{DemoError, OPENING_CENTS, REGIONS, Totals, WEIGHTS, batch_totals, check, report};
-use crate::error::RowsError;
-use crate::table::OpenTable;
-
-/// Commits between two checkpoints; deltalake writes them by this table property.
-const CHECKPOINT_COMMITS: &str = "10";
+use super::{DemoError, DemoTable, OPENING_CENTS, REGIONS, Totals, WEIGHTS, check, report};
+use super::{delta, hudi};
+use crate::error::{BoxError, RowsError};
 
 /// Batches from which on the oldest are deleted, so that the table does not grow for ever.
 const BATCHES_MAX: usize = 12;
 
 /// Batches that a delete leaves.
 const BATCHES_MIN: usize = 3;
-
-/// Compaction joins files up to this size, bytes.
-const COMPACT_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add(64 * 1024 * 1024 - 1);
 
 /// What to write and how often.
 #[derive(Debug, Clone, Copy)]
@@ -49,13 +39,13 @@ pub struct WriteOptions {
 /// One commit, as reported.
 #[derive(Debug, Serialize)]
 struct Line {
-    version: u64,
+    version: Position,
     operation: &'static str,
     #[serde(flatten)]
     totals: Totals,
 }
 
-/// Commits to the table at `url` until `options.duration` is over or `stop` completes.
+/// Commits to `table` until `options.duration` is over or `stop` completes.
 ///
 /// Creates the table if nothing is there, else goes on where an earlier run stopped. Writes one
 /// JSON line per commit to `out`, after the commit. Returns the number of commits.
@@ -63,8 +53,7 @@ struct Line {
 /// # Errors
 /// Any [`DemoError`].
 pub async fn write(
-    store: Arc<dyn ObjectStore>,
-    url: Url,
+    table: &DemoTable,
     options: WriteOptions,
     stop: impl Future<Output = ()>,
     out: &mut (dyn Write + Send),
@@ -75,17 +64,17 @@ pub async fn write(
             reason: "a positive multiple of 4 is needed",
         });
     }
-    let (mut writer, created) = Writer::open(store, &url, options).await?;
+    let (mut writer, created) = Writer::open(table, options).await?;
     let mut commits = 0;
-    if created {
-        report(out, &writer.line("CREATE TABLE"))?;
+    if let Some(version) = created {
+        report(out, &writer.line(version, "CREATE TABLE"))?;
         commits += 1;
     }
     let end = tokio::time::sleep(options.duration);
     tokio::pin!(stop, end);
     loop {
-        let operation = writer.commit().await?;
-        report(out, &writer.line(operation))?;
+        let (version, operation) = writer.commit().await?;
+        report(out, &writer.line(version, operation))?;
         commits += 1;
         tokio::select! {
             biased;
@@ -98,8 +87,9 @@ pub async fn write(
 }
 
 /// A batch as the writer left it.
-struct Batch {
-    number: i64,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Batch {
+    pub(super) number: i64,
     rows: i64,
     /// Cents that each account of the gaining regions has more than at the start, and each
     /// account of the others less.
@@ -110,14 +100,20 @@ impl Batch {
     fn totals(&self) -> Totals {
         let sum = (0..self.rows).map(|i| {
             let weight = account(self.number, self.rows, i) % WEIGHTS + 1;
-            let moved = if gains(i) { self.moved_cents } else { -self.moved_cents };
-            weight * (OPENING_CENTS + moved)
+            weight * self.balance_cents(i)
         });
         Totals { rows: self.rows, sum: sum.sum() }
     }
 
-    /// The batch's rows as they are when its accounts are opened.
-    fn opening(&self) -> Result<RecordBatch, DeltaTableError> {
+    fn balance_cents(&self, i: i64) -> i64 {
+        OPENING_CENTS + if gains(i) { self.moved_cents } else { -self.moved_cents }
+    }
+
+    /// The batch's rows.
+    ///
+    /// # Errors
+    /// None for a schema that fits its columns, as this one does.
+    pub(super) fn record_batch(&self) -> Result<RecordBatch, BoxError> {
         let whole = |name| Field::new(name, DataType::Int64, false);
         let schema = Schema::new(vec![
             whole("account"),
@@ -130,6 +126,7 @@ impl Batch {
         let same = |value: i64| Arc::new((0..self.rows).map(|_| value).collect::<Int64Array>());
         let regions = REGIONS.iter().copied().cycle();
         let regions = StringArray::from_iter_values((0..self.rows).zip(regions).map(|(_, r)| r));
+        let balances = (0..self.rows).map(|i| self.balance_cents(i));
         let batch = RecordBatch::try_new(
             Arc::new(schema),
             vec![
@@ -137,7 +134,7 @@ impl Batch {
                 same(self.number),
                 same(self.rows),
                 Arc::new(regions),
-                same(OPENING_CENTS),
+                Arc::new(balances.collect::<Int64Array>()),
             ],
         );
         Ok(batch?)
@@ -154,8 +151,63 @@ fn gains(i: i64) -> bool {
     i % 4 < 2
 }
 
+/// Writes the accounts of one format; every method makes one commit and returns its version.
+enum Accounts {
+    Delta(Box<delta::Accounts>),
+    Hudi(Box<hudi::Accounts>),
+}
+
+impl Accounts {
+    async fn append(&mut self, batch: &Batch) -> Result<Position, BoxError> {
+        match self {
+            Self::Delta(accounts) => accounts.append(batch).await,
+            Self::Hudi(accounts) => accounts.append(batch).await,
+        }
+    }
+
+    /// `batch` is as it will be after `cents` have moved.
+    async fn transfer(&mut self, batch: &Batch, cents: i64) -> Result<Position, BoxError> {
+        match self {
+            Self::Delta(accounts) => accounts.transfer(batch, cents).await,
+            Self::Hudi(accounts) => accounts.transfer(batch).await,
+        }
+    }
+
+    async fn delete(&mut self, batch: &Batch) -> Result<Position, BoxError> {
+        match self {
+            Self::Delta(accounts) => accounts.delete(batch).await,
+            Self::Hudi(accounts) => accounts.delete(batch).await,
+        }
+    }
+
+    /// None, and no commit, if there is nothing to compact.
+    async fn compact(&mut self) -> Result<Option<Position>, BoxError> {
+        match self {
+            Self::Delta(accounts) => accounts.compact().await,
+            Self::Hudi(accounts) => accounts.compact().await,
+        }
+    }
+
+    /// What a commit of each kind is called in the format's own log.
+    fn names(&self) -> Names {
+        match self {
+            Self::Delta(_) => delta::NAMES,
+            Self::Hudi(_) => hudi::NAMES,
+        }
+    }
+}
+
+/// Names of a format's operations.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names {
+    pub(super) append: &'static str,
+    pub(super) transfer: &'static str,
+    pub(super) delete: &'static str,
+    pub(super) compact: &'static str,
+}
+
 struct Writer {
-    table: DeltaTable,
+    accounts: Accounts,
     /// Live batches, ascending and consecutive.
     batches: VecDeque<Batch>,
     /// Number of the next batch.
@@ -165,48 +217,49 @@ struct Writer {
 }
 
 impl Writer {
-    /// Opens or creates the table; says whether it created it.
+    /// Opens or creates the table; the version that it has by being created, if it was.
     async fn open(
-        store: Arc<dyn ObjectStore>,
-        url: &Url,
+        table: &DemoTable,
         options: WriteOptions,
-    ) -> Result<(Self, bool), DemoError> {
-        let place = OpenTable::new(store, url)?;
-        let (batches, created) = match place.snapshot(None).await {
-            Ok(snapshot) => {
-                let totals = batch_totals(&snapshot).await?;
+    ) -> Result<(Self, Option<Position>), DemoError> {
+        let (batches, exists) = match table.newest().await {
+            Ok((_, totals)) => {
                 check(&totals).map_err(|reason| DemoError::Foreign { reason })?;
                 let left = totals.iter().map(|batch| Batch {
                     number: batch.batch,
                     rows: batch.rows,
                     moved_cents: batch.gaining_cents / (batch.rows / 2) - OPENING_CENTS,
                 });
-                (left.collect(), false)
+                (left.collect(), true)
             }
-            Err(RowsError::NotATable { .. }) => {
-                create(&place).await.map_err(DemoError::Commit)?;
-                (VecDeque::new(), true)
-            }
+            Err(RowsError::NotATable { .. }) => (VecDeque::new(), false),
             Err(error) => return Err(error.into()),
         };
+        let (accounts, created) = match table {
+            DemoTable::Delta { store, url } => {
+                let (accounts, version) = delta::Accounts::open(store.clone(), url, exists).await?;
+                (Accounts::Delta(Box::new(accounts)), version)
+            }
+            DemoTable::Hudi(place) => {
+                (Accounts::Hudi(Box::new(hudi::Accounts::open(place, exists).await?)), None)
+            }
+        };
         let next = batches.back().map_or(0, |batch: &Batch| batch.number + 1);
-        let mut table = place.table();
-        table.load().await.map_err(DemoError::Commit)?;
         let random = fastrand::Rng::with_seed(options.seed);
-        Ok((Self { table, batches, next, batch_rows: options.batch_rows, random }, created))
+        Ok((Self { accounts, batches, next, batch_rows: options.batch_rows, random }, created))
     }
 
-    fn line(&self, operation: &'static str) -> Line {
+    fn line(&self, version: Position, operation: &'static str) -> Line {
         let mut totals = Totals::default();
         for batch in self.batches.iter().map(Batch::totals) {
             totals.rows += batch.rows;
             totals.sum += batch.sum;
         }
-        Line { version: self.table.version().unwrap_or(0), operation, totals }
+        Line { version, operation, totals }
     }
 
-    /// Makes one commit and returns the name of its operation.
-    async fn commit(&mut self) -> Result<&'static str, DemoError> {
+    /// Makes one commit and returns its version and the name of its operation.
+    async fn commit(&mut self) -> Result<(Position, &'static str), DemoError> {
         let operation = match (self.batches.len(), self.random.u8(0..100)) {
             (..BATCHES_MIN, _) => self.append().await,
             (BATCHES_MAX.., _) => self.delete_oldest().await,
@@ -218,67 +271,37 @@ impl Writer {
         operation.map_err(DemoError::Commit)
     }
 
-    async fn append(&mut self) -> Result<&'static str, DeltaTableError> {
+    async fn append(&mut self) -> Result<(Position, &'static str), BoxError> {
         let batch = Batch { number: self.next, rows: self.batch_rows, moved_cents: 0 };
-        let write = self.table.clone().write([batch.opening()?]);
-        self.table = write.await?;
+        let version = self.accounts.append(&batch).await?;
         self.next += 1;
         self.batches.push_back(batch);
-        Ok("WRITE")
+        Ok((version, self.accounts.names().append))
     }
 
     /// Moves the same amount from each account of two regions to each account of the others.
-    async fn transfer(&mut self) -> Result<&'static str, DeltaTableError> {
+    async fn transfer(&mut self) -> Result<(Position, &'static str), BoxError> {
         let cents = self.random.i64(1..1_000);
         let chosen = self.random.usize(0..self.batches.len().max(1));
         let Some(batch) = self.batches.get_mut(chosen) else { return self.append().await };
-        let moved = format!(
-            "CASE WHEN region IN ('north', 'south') THEN balance_cents + {cents} \
-             ELSE balance_cents - {cents} END"
-        );
-        let update =
-            self.table.clone().update().with_predicate(format!("batch = {}", batch.number));
-        (self.table, _) = update.with_update("balance_cents", moved).await?;
-        batch.moved_cents += cents;
-        Ok("UPDATE")
+        let moved = Batch { moved_cents: batch.moved_cents + cents, ..*batch };
+        let version = self.accounts.transfer(&moved, cents).await?;
+        *batch = moved;
+        Ok((version, self.accounts.names().transfer))
     }
 
-    async fn delete_oldest(&mut self) -> Result<&'static str, DeltaTableError> {
+    async fn delete_oldest(&mut self) -> Result<(Position, &'static str), BoxError> {
         let Some(oldest) = self.batches.front() else { return self.append().await };
-        let delete =
-            self.table.clone().delete().with_predicate(format!("batch = {}", oldest.number));
-        (self.table, _) = delete.await?;
+        let version = self.accounts.delete(oldest).await?;
         self.batches.pop_front();
-        Ok("DELETE")
+        Ok((version, self.accounts.names().delete))
     }
 
-    /// Compacts, or appends if there is nothing to compact (deltalake commits nothing then).
-    async fn compact(&mut self) -> Result<&'static str, DeltaTableError> {
-        let before = self.table.version();
-        let optimize = self.table.clone().optimize().with_target_size(COMPACT_BYTES);
-        (self.table, _) = optimize.await?;
-        if self.table.version() == before {
-            return self.append().await;
+    /// Compacts, or appends if there is nothing to compact.
+    async fn compact(&mut self) -> Result<(Position, &'static str), BoxError> {
+        match self.accounts.compact().await? {
+            Some(version) => Ok((version, self.accounts.names().compact)),
+            None => self.append().await,
         }
-        Ok("OPTIMIZE")
     }
-}
-
-async fn create(place: &OpenTable) -> Result<DeltaTable, DeltaTableError> {
-    let whole = ColumnType::Primitive(PrimitiveType::Long);
-    let mut create = place.table().create().with_table_name("accounts");
-    for (name, data_type) in [
-        ("account", whole.clone()),
-        ("batch", whole.clone()),
-        ("batch_rows", whole.clone()),
-        ("region", ColumnType::Primitive(PrimitiveType::String)),
-        ("balance_cents", whole),
-    ] {
-        create = create.with_column(name, data_type, false, None);
-    }
-    let interval = Some(CHECKPOINT_COMMITS);
-    create
-        .with_partition_columns(["region"])
-        .with_configuration_property(TableProperty::CheckpointInterval, interval)
-        .await
 }

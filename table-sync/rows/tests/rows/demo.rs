@@ -5,25 +5,29 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use table_sync_rows::demo::{self, ReadOptions, WriteOptions};
+use table_sync_rows::demo::{self, DemoTable, ReadOptions, WriteOptions};
 use table_sync_rows::{RowsError, commit_versions};
 use tempfile::TempDir;
 
 use crate::{local, read_local};
 
-const SEED: u64 = 7;
+pub(crate) const SEED: u64 = 7;
 
-fn lines(out: &[u8]) -> Vec<Value> {
+pub(crate) fn lines(out: &[u8]) -> Vec<Value> {
     out.split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_slice(line).unwrap())
         .collect()
 }
 
-/// Commits to `table` until `commits` lines are written; returns the lines.
-async fn write(table: &Path, commits: usize, seed: u64) -> Vec<Value> {
-    println!("seed {seed}");
+fn delta(table: &Path) -> DemoTable {
     let (store, url) = local(table);
+    DemoTable::Delta { store, url }
+}
+
+/// Commits to `table` until `commits` lines are written; returns the lines.
+pub(crate) async fn write(table: &DemoTable, commits: usize, seed: u64) -> Vec<Value> {
+    println!("seed {seed}");
     let options = WriteOptions {
         interval: Duration::from_millis(1),
         duration: Duration::from_secs(3_600),
@@ -36,7 +40,7 @@ async fn write(table: &Path, commits: usize, seed: u64) -> Vec<Value> {
         // A dropped sender means the same as a sent word.
         let _ = stop.await;
     };
-    demo::write(store, url, options, stopped, &mut out).await.unwrap();
+    demo::write(table, options, stopped, &mut out).await.unwrap();
     lines(&out.bytes)
 }
 
@@ -63,10 +67,10 @@ impl std::io::Write for StopAfter {
 
 /// Reads `table` once with the demo's reader; returns its lines, the summary last.
 async fn read_once(table: &Path) -> Vec<Value> {
-    let (store, url) = local(table);
+    let table = delta(table);
     let options = ReadOptions { interval: Duration::from_secs(1), duration: Duration::ZERO };
     let mut out = Vec::new();
-    demo::read(store, url, options, std::future::pending(), &mut out).await.unwrap();
+    demo::read(&table, options, std::future::pending(), &mut out).await.unwrap();
     lines(&out)
 }
 
@@ -104,9 +108,9 @@ async fn every_version_reads_as_the_writer_says() {
     let table = folder.path().join("accounts");
     assert_eq!(read_once(&table).await[0]["waiting"], true);
 
-    let mut written = write(&table, 24, SEED).await;
+    let mut written = write(&delta(&table), 24, SEED).await;
     // A second run goes on where the first one stopped.
-    written.extend(write(&table, 8, SEED + 1).await);
+    written.extend(write(&delta(&table), 8, SEED + 1).await);
 
     let (store, url) = local(&table);
     let versions = commit_versions(store, url).await.unwrap();
@@ -134,7 +138,7 @@ async fn every_version_reads_as_the_writer_says() {
 async fn a_commit_that_lacks_one_action_is_torn() {
     let folder = TempDir::new().unwrap();
     let table = folder.path().join("accounts");
-    let written = write(&table, 24, SEED).await;
+    let written = write(&delta(&table), 24, SEED).await;
     let mut torn_actions = 0;
     for line in written.iter().filter(|line| line["operation"] != "CREATE TABLE") {
         let version = line["version"].as_u64().unwrap();
@@ -168,7 +172,7 @@ async fn a_commit_that_lacks_one_action_is_torn() {
 async fn a_data_file_that_is_not_there_is_missing() {
     let folder = TempDir::new().unwrap();
     let table = folder.path().join("accounts");
-    write(&table, 2, SEED).await;
+    write(&delta(&table), 2, SEED).await;
     let file = fs::read_dir(table.join("region=east")).unwrap().next().unwrap().unwrap().path();
     fs::remove_file(&file).unwrap();
 
@@ -185,7 +189,7 @@ async fn one_changed_row_changes_the_hash() {
     let folder = TempDir::new().unwrap();
     let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
     for table in [&ours, &theirs] {
-        write(table, 4, SEED).await;
+        write(&delta(table), 4, SEED).await;
     }
     let same = read_local(&ours, None).await.unwrap();
     assert_eq!(read_local(&theirs, None).await.unwrap(), same);

@@ -1,8 +1,12 @@
 //! The judge against tables whose rows are known: those that Spark wrote, and the demo's.
+// hudi-core's futures nest deeper than the compiler's default limit.
+#![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod demo;
+mod demo_hudi;
+mod hudi;
 mod process;
 mod replica;
 mod spark;

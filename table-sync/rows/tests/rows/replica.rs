@@ -31,6 +31,7 @@ async fn publish(from: &Path, to: &Path, start: Start) -> table_sync_engine::Tar
         store,
         table: location.table().to_owned(),
         url: location.url().to_owned(),
+        roots: Vec::new(),
     };
     let (store, location, log) = opened(to);
     let target = Target {
@@ -40,6 +41,7 @@ async fn publish(from: &Path, to: &Path, start: Start) -> table_sync_engine::Tar
         store,
         table: location.table().to_owned(),
         url: location.url().to_owned(),
+        roots: Vec::new(),
     };
     let options = Options { start, ..Options::default() };
     let report = pass(&source, &[target], &options, Arc::new(Quiet)).await;

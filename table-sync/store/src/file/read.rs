@@ -14,7 +14,7 @@ use super::path::confined;
 use super::{CHUNK_BYTES, Folder, blocking, identity, modified_ms};
 use crate::body::{Body, Facts, Listed, Reading};
 use crate::error::{LengthError, ReadError};
-use crate::objects::contradicts;
+use crate::objects::{check_pin, contradicts};
 
 /// Entries of a listing that wait for their reader.
 const LISTED_AHEAD: usize = 256;
@@ -36,9 +36,7 @@ impl Folder {
         let open = move || open(&root, &owned, range).map_err(|error| read_error(&owned, error));
         let (file, meta, left) = blocking(open, |error| ReadError::io(key, error)).await?;
         let identity = identity(&meta);
-        if pin.is_some_and(|pin| contradicts(pin, &identity)) {
-            return Err(ReadError::changed(key));
-        }
+        check_pin(key, &identity, pin)?;
         let (owned, expect) = (key.to_owned(), identity.clone());
         let body = chunks(file, left).map(move |chunk| match chunk {
             Ok(Chunk::Bytes(bytes)) => Ok(bytes),

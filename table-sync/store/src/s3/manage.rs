@@ -108,9 +108,7 @@ impl S3 {
             open.complete(&parts, size_bytes, None, &Precondition::Any).await.map(drop)
         };
         let copied = copied.await;
-        if copied.is_err() {
-            open.abort().await;
-        }
+        open.close(copied.is_ok()).await;
         copied
     }
 

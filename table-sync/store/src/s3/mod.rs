@@ -20,6 +20,7 @@ mod multipart;
 mod put;
 mod read;
 mod sign;
+mod sweep;
 mod xml;
 
 use std::path::PathBuf;

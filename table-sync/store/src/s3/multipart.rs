@@ -1,8 +1,10 @@
 //! Large uploads: parts, one after the other from one body, then one conditional completion.
 //!
 //! Nothing is visible before the completion, and the completion is what the condition guards. An
-//! upload that fails is aborted. One that is cut by the end of the process leaves its parts: a
-//! lifecycle rule of the bucket should remove incomplete uploads after a day.
+//! upload that fails, or whose future is dropped, is aborted. Parts that a killed process leaves
+//! are swept later: see `sweep`.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -10,7 +12,7 @@ use table_sync_core::ObjectIdentity;
 
 use super::S3;
 use super::body::Feed;
-use super::client::{Call, Reply, SendError, header};
+use super::client::{Call, Reply, SendError, Shared, header};
 use super::framing::{Framing, TRAILER, decode, encode};
 use super::put::{conditional, refusal, streamed};
 use super::xml;
@@ -58,14 +60,43 @@ impl PartPlan {
 /// Largest object. In bytes.
 pub(super) const OBJECT_BYTES_MAX: u64 = PARTS_MAX * PART_BYTES.1;
 
-/// An open multipart upload.
+/// An open multipart upload. Dropped before it is closed, it is aborted in the background.
 pub(super) struct Open<'a> {
     pub(super) s3: &'a S3,
     pub(super) key: &'a str,
-    whole_key: String,
-    id: String,
     /// The server keeps one checksum over all parts, not a checksum of checksums.
     whole_checksum: bool,
+    upload: Upload,
+    /// Completed or aborted: nothing is left to give up.
+    is_closed: bool,
+}
+
+/// Names one multipart upload of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Upload {
+    /// Key in the bucket.
+    pub(super) key: String,
+    pub(super) id: String,
+}
+
+impl Upload {
+    /// Gives the upload up; whether it is gone. What stays is swept by a later pass.
+    pub(super) async fn abort(&self, shared: &Shared) -> bool {
+        let call = Call::new(Class::Delete, Method::DELETE, self.key.clone())
+            .query("uploadId", self.id.clone());
+        match shared.send_small(&call, Bytes::new()).await {
+            Ok(reply) if reply.status.is_success() || reply.status == StatusCode::NOT_FOUND => true,
+            Ok(reply) => {
+                let answer = shared.answer(&reply);
+                tracing::debug!(key = self.key, %answer, "multipart upload stays");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(key = self.key, %error, "multipart upload stays");
+                false
+            }
+        }
+    }
 }
 
 /// What a part's reply says, for the completion.
@@ -91,9 +122,7 @@ impl S3 {
         };
         let open = self.create_multipart(key).await?;
         let sent = open.send_all(plan, body, &on).await;
-        if sent.is_err() {
-            open.abort().await;
-        }
+        open.close(sent.is_ok()).await;
         sent
     }
 
@@ -127,7 +156,8 @@ impl S3 {
         let id = xml::text(&reply.body, "UploadId").ok_or_else(|| {
             WriteError::refused(key, Foreign("the store gave no upload id".to_owned()))
         })?;
-        Ok(Open { s3: self, key, whole_key, id, whole_checksum })
+        let upload = Upload { key: whole_key, id };
+        Ok(Open { s3: self, key, whole_checksum, upload, is_closed: false })
     }
 
     /// A small request that commits nothing by itself.
@@ -155,9 +185,9 @@ impl Open<'_> {
         let count = sizes.len();
         for (index, bytes) in sizes.enumerate() {
             let framing = Framing::new(bytes, self.s3.chunk_bytes);
-            let call = Call::new(Class::Put, Method::PUT, self.whole_key.clone())
+            let call = Call::new(Class::Put, Method::PUT, self.upload.key.clone())
                 .query("partNumber", (index + 1).to_string())
-                .query("uploadId", self.id.clone());
+                .query("uploadId", self.upload.id.clone());
             let call = streamed(call, framing);
             let is_last = index + 1 == count;
             let any = Precondition::Any;
@@ -189,8 +219,8 @@ impl Open<'_> {
         crc32c: Option<u32>,
         on: &Precondition,
     ) -> Result<ObjectIdentity, WriteError> {
-        let mut call = Call::new(Class::Put, Method::POST, self.whole_key.clone())
-            .query("uploadId", self.id.clone());
+        let mut call = Call::new(Class::Put, Method::POST, self.upload.key.clone())
+            .query("uploadId", self.upload.id.clone());
         if let Some(crc32c) = crc32c.filter(|_| self.whole_checksum) {
             call = call
                 .amz("x-amz-checksum-crc32c", encode(crc32c))
@@ -230,25 +260,31 @@ impl Open<'_> {
         }
     }
 
-    /// Gives the upload up. What stays is for the bucket's own rules to clean.
-    pub(super) async fn abort(&self) {
-        let call = Call::new(Class::Delete, Method::DELETE, self.whole_key.clone())
-            .query("uploadId", self.id.clone());
-        match self.s3.shared.send_small(&call, Bytes::new()).await {
-            Ok(reply) if reply.status.is_success() || reply.status == StatusCode::NOT_FOUND => {}
-            Ok(reply) => {
-                let answer = self.s3.shared.answer(&reply);
-                tracing::debug!(key = self.key, %answer, "multipart upload stays");
-            }
-            Err(error) => tracing::debug!(key = self.key, %error, "multipart upload stays"),
+    /// Ends the upload; one that was not completed is aborted.
+    pub(super) async fn close(mut self, is_complete: bool) {
+        if !is_complete {
+            self.upload.abort(&self.s3.shared).await;
         }
+        self.is_closed = true;
     }
 
     /// A part of this upload, addressed for a copy inside the store.
     pub(super) fn part_call(&self, number: usize) -> Call {
-        Call::new(Class::Copy, Method::PUT, self.whole_key.clone())
+        Call::new(Class::Copy, Method::PUT, self.upload.key.clone())
             .query("partNumber", number.to_string())
-            .query("uploadId", self.id.clone())
+            .query("uploadId", self.upload.id.clone())
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if self.is_closed {
+            return;
+        }
+        // Without a runtime the process ends: a later pass sweeps.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (shared, upload) = (Arc::clone(&self.s3.shared), self.upload.clone());
+        runtime.spawn(async move { upload.abort(&shared).await });
     }
 }
 

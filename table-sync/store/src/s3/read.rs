@@ -19,7 +19,7 @@ use super::framing::{TRAILER, decode};
 use crate::body::{Facts, Reading};
 use crate::counters::Class;
 use crate::error::{LengthError, ReadError};
-use crate::objects::contradicts;
+use crate::objects::{check_pin, read_nothing};
 use crate::secret::Foreign;
 
 /// How often one body is taken up again after its connection broke.
@@ -45,7 +45,7 @@ impl S3 {
         pin: Option<&ObjectIdentity>,
     ) -> Result<Reading, ReadError> {
         if range.as_ref().is_some_and(Range::is_empty) {
-            return self.read_nothing(key, pin).await;
+            return read_nothing(key, self.head(key).await?, pin);
         }
         let whole_key = self.read_key(key)?;
         let if_match = pin.and_then(|pin| pin.e_tag.clone());
@@ -58,9 +58,7 @@ impl S3 {
             }
             _ => return Err(self.read_failure(key, response).await),
         };
-        if pin.is_some_and(|pin| contradicts(pin, &found.identity)) {
-            return Err(ReadError::changed(key));
-        }
+        check_pin(key, &found.identity, pin)?;
         let Facts { identity, crc32c, modified_ms } = found;
         let object_bytes = identity.size_bytes;
         let range = range.unwrap_or(0..object_bytes);
@@ -76,21 +74,6 @@ impl S3 {
             incoming: Some(response.into_body()),
         };
         Ok(Reading { identity, object_bytes, crc32c, modified_ms, body: body.stream() })
-    }
-
-    /// A range without bytes: S3 has no request for it.
-    async fn read_nothing(
-        &self,
-        key: &str,
-        pin: Option<&ObjectIdentity>,
-    ) -> Result<Reading, ReadError> {
-        let facts = self.head(key).await?.ok_or_else(|| ReadError::not_found(key))?;
-        if pin.is_some_and(|pin| contradicts(pin, &facts.identity)) {
-            return Err(ReadError::changed(key));
-        }
-        let Facts { identity, crc32c, modified_ms } = facts;
-        let body = futures::stream::empty().boxed();
-        Ok(Reading { object_bytes: identity.size_bytes, identity, crc32c, modified_ms, body })
     }
 
     async fn read_failure(&self, key: &str, response: Response<Incoming>) -> ReadError {

@@ -26,3 +26,4 @@ mod s3_server;
 mod secrets;
 mod servers;
 mod tls;
+mod unfinished;

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use driftless_testdata::fault::{FaultStore, Faults};
@@ -12,55 +13,69 @@ use driftless_testdata::record::RecordingStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
-use table_sync_engine::{Event as Happened, Options, Progress, Source, Target, TargetReport, pass};
+use table_sync_core::TableState;
+use table_sync_engine::{
+    Event as Happened, Level, Options, Progress, Quiet, Source, Target, TargetReport, pass, verify,
+};
 use table_sync_hudi::HudiLog;
 use table_sync_store::Store;
 
 use super::stamped::{Stamped, Times};
+use super::stopping::{Stopping, Stops};
 use crate::rig::{TABLE, probed};
+
+/// How far the target's clock is ahead of the source's newest event when a pass follows at once.
+pub(crate) const CLOSE_MS: i64 = 500;
 
 /// One replica under test.
 pub(crate) struct Rig {
     source_store: Arc<dyn ObjectStore>,
+    target_store: Arc<dyn ObjectStore>,
     /// Times at the source, as they were recorded.
     source_times: Times,
     /// Times at the target: those of its own writes.
     pub(crate) target_times: Times,
     pub(crate) target_faults: Faults,
+    pub(crate) stops: Stops,
     pub(crate) oracle: HudiOracle,
     pub(crate) state: HudiObjects,
     source: Source,
     target: Target,
     options: Options,
-    reader: Arc<HudiLog>,
-    recorded: RecordingStore<InMemory>,
+    log_options: table_sync_hudi::Options,
+    pub(crate) recorded: RecordingStore<InMemory>,
+    /// A publication was stopped while some readers may see a mixture.
+    in_window: Arc<AtomicBool>,
 }
 
 impl Rig {
-    pub(crate) fn new(target_faults: Faults) -> Self {
+    pub(crate) fn new() -> Self {
+        Self::with(Faults::none(), table_sync_hudi::Options::default())
+    }
+
+    pub(crate) fn with(target_faults: Faults, log_options: table_sync_hudi::Options) -> Self {
         let (source_times, target_times) = (Times::default(), Times::default());
         let plain: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let source_store = Stamped::over(plain, &source_times);
         let oracle = HudiOracle::new(TABLE, Readers::default(), Modified::Seconds);
         let clock = target_times.clone();
         let hook = oracle.hook(Arc::new(move |key: &str| clock.stamp(key)));
-        let recording = RecordingStore::new(probed(), vec![hook]);
-        let recorded = recording.clone();
-        let faulty: Arc<dyn ObjectStore> =
-            Arc::new(FaultStore::new(recording, target_faults.clone()));
-        let target_store = Stamped::over(faulty, &target_times);
+        let recorded = RecordingStore::new(probed(), vec![hook]);
+        let faulty = Arc::new(FaultStore::new(recorded.clone(), target_faults.clone()));
+        let stops = Stops::default();
+        let target_store = Stamped::over(Stopping::over(faulty, &stops), &target_times);
         let source = Source {
-            log: Arc::new(log(&source_store)),
+            log: Arc::new(log(&source_store, &log_options)),
             store: Store::over(Arc::clone(&source_store), "memory:///source"),
             table: TABLE.to_owned(),
             roots: Vec::new(),
             url: format!("memory:///source/{TABLE}"),
         };
-        let reader = Arc::new(log(&target_store));
-        let store = Store::over(target_store, "memory:///target");
+        let reader = Arc::new(log(&target_store, &log_options));
+        let store = Store::over(Arc::clone(&target_store), "memory:///target");
         let target = Target {
             log: Arc::clone(&reader) as _,
-            reader: Arc::clone(&reader) as _,
+            reader,
             state: store.clone(),
             store,
             table: TABLE.to_owned(),
@@ -72,20 +87,30 @@ impl Rig {
             window: NonZeroUsize::new(4).expect("not zero"),
             ..Options::default()
         };
-        let state = HudiObjects::new();
         Self {
             source_store,
+            target_store,
             source_times,
             target_times,
             target_faults,
+            stops,
             oracle,
-            state,
+            state: HudiObjects::new(),
             source,
             target,
             options,
-            reader,
+            log_options,
             recorded,
+            in_window: Arc::default(),
         }
+    }
+
+    /// Forgets what a process would forget when it ends.
+    pub(crate) fn restart(&mut self) {
+        self.source.log = Arc::new(log(&self.source_store, &self.log_options));
+        let reader = Arc::new(log(&self.target_store, &self.log_options));
+        self.target.log = Arc::clone(&reader) as _;
+        self.target.reader = reader;
     }
 
     /// Applies one event to the source, and tells the oracle.
@@ -113,10 +138,75 @@ impl Rig {
         }
     }
 
+    /// Applies every event of some calls of a writer.
+    pub(crate) async fn apply_steps(&mut self, table: &Recorded, steps: std::ops::Range<usize>) {
+        for event in table.steps[steps].iter().flat_map(|step| &step.events) {
+            self.apply(table, event).await;
+        }
+    }
+
+    /// Puts a whole table into the source at once.
+    pub(crate) async fn feed(&mut self, objects: HudiObjects) {
+        for (key, object) in &objects {
+            let path = Path::parse(format!("{TABLE}/{key}")).expect("a key of a table");
+            let payload = PutPayload::from_bytes(object.bytes.clone());
+            self.source_store.put(&path, payload).await.expect("put in memory");
+            self.source_times.set_now(object.modified_ms);
+            self.source_times.stamp(path.as_ref());
+        }
+        self.state = objects;
+        self.oracle.learn(&self.state);
+    }
+
+    /// One pass, `lag_ms` after the source's newest event.
+    pub(crate) async fn pass_after(&self, lag_ms: i64) -> TargetReport {
+        self.advance(lag_ms);
+        self.pass().await
+    }
+
+    /// Sets the target's clock; it never goes back.
+    pub(crate) fn advance(&self, lag_ms: i64) {
+        let now = self.source_times.now() + lag_ms;
+        self.target_times.set_now(now.max(self.target_times.now()));
+    }
+
+    /// One pass to its end.
     pub(crate) async fn pass(&self) -> TargetReport {
         let targets = std::slice::from_ref(&self.target);
         let report = pass(&self.source, targets, &self.options, self.windows()).await;
-        report.targets.into_iter().next().expect("one target, one report")
+        let report = report.targets.into_iter().next().expect("one target, one report");
+        if report.blocked.is_none() && report.failure.is_none() {
+            // What a stopped pass left open is closed by the next that ends well.
+            self.in_window.store(false, Ordering::SeqCst);
+            self.oracle.close_window();
+            self.oracle.check(&self.replica());
+        }
+        report
+    }
+
+    /// One pass, which is dropped where [`Stops`] says. `None` where it was stopped: what comes
+    /// next is another process.
+    pub(crate) async fn pass_or_stop(&mut self) -> Option<TargetReport> {
+        let reached = self.stops.reached();
+        let report = tokio::select! {
+            biased;
+            report = self.pass() => Some(report),
+            () = reached.notified() => None,
+        };
+        if report.is_none() {
+            // Tasks that were aborted end when they are scheduled next.
+            for _ in 0..64 {
+                tokio::task::yield_now().await;
+            }
+            self.stops.clear();
+            self.restart();
+        }
+        report
+    }
+
+    /// Whether a pass was stopped inside a reported window.
+    pub(crate) fn is_in_window(&self) -> bool {
+        self.in_window.load(Ordering::SeqCst)
     }
 
     /// Tells the oracle which windows are open: nothing else is exempt.
@@ -125,17 +215,28 @@ impl Rig {
             oracle: self.oracle.clone(),
             recorded: self.recorded.clone(),
             times: self.target_times.clone(),
+            is_open: Arc::clone(&self.in_window),
         })
     }
 
-    /// Time of the source's newest event, ms since the epoch.
-    pub(crate) fn source_now(&self) -> i64 {
-        self.source_times.now()
+    /// Everything below the replica's root, with the times of its objects.
+    pub(crate) fn replica(&self) -> HudiObjects {
+        objects_of(&self.recorded, &self.target_times)
     }
 
-    /// The replica's own view, for assertions.
-    pub(crate) fn reader(&self) -> &HudiLog {
-        &self.reader
+    /// How many mutations the target has seen.
+    pub(crate) fn mutations(&self) -> usize {
+        self.recorded.mutations().len()
+    }
+
+    /// Holds the replica against the source, bytes included.
+    pub(crate) async fn verify(&self) -> Result<(), String> {
+        let report = verify(&self.source, &self.target, Level::Bytes, None, &Quiet).await;
+        let report = report.map_err(|failure| failure.message)?;
+        match report.is_equal() {
+            true => Ok(()),
+            false => Err(format!("{:?}", report.differences)),
+        }
     }
 }
 
@@ -143,27 +244,63 @@ struct Windows {
     oracle: HudiOracle,
     recorded: RecordingStore<InMemory>,
     times: Times,
+    is_open: Arc<AtomicBool>,
 }
 
 impl Progress for Windows {
     fn event(&self, event: Happened<'_>) {
         match event {
-            Happened::WindowOpened { .. } => self.oracle.open_window(),
+            Happened::WindowOpened { .. } => {
+                self.is_open.store(true, Ordering::SeqCst);
+                self.oracle.open_window();
+            }
             Happened::WindowClosed { .. } => {
+                self.is_open.store(false, Ordering::SeqCst);
                 self.oracle.close_window();
-                let objects = self.recorded.objects(TABLE).into_iter();
-                let stamped = objects.map(|(key, bytes)| {
-                    let modified_ms = self.times.of(&format!("{TABLE}/{key}"));
-                    (key, Object { bytes, modified_ms })
-                });
-                self.oracle.check(&stamped.collect());
+                self.oracle.check(&objects_of(&self.recorded, &self.times));
             }
             _ => {}
         }
     }
 }
 
-fn log(store: &Arc<dyn ObjectStore>) -> HudiLog {
-    let options = table_sync_hudi::Options::default();
-    HudiLog::new(Arc::clone(store), TABLE, options).expect("a good table path")
+fn objects_of(recorded: &RecordingStore<InMemory>, times: &Times) -> HudiObjects {
+    let objects = recorded.objects(TABLE).into_iter();
+    let own = objects.filter(|(key, _)| !key.starts_with("_driftless"));
+    let stamped = own.map(|(key, bytes)| {
+        let modified_ms = times.of(&format!("{TABLE}/{key}"));
+        (key, Object { bytes, modified_ms })
+    });
+    stamped.collect()
+}
+
+fn log(store: &Arc<dyn ObjectStore>, options: &table_sync_hudi::Options) -> HudiLog {
+    HudiLog::new(Arc::clone(store), TABLE, options.clone()).expect("a good table path")
+}
+
+/// How a pass ended, as one line. Instants are replaced by `T`: they are new in each generation of
+/// the fixtures.
+pub(crate) fn ending(report: &TargetReport) -> String {
+    let text = match (&report.blocked, &report.failure) {
+        (Some(blocked), _) => format!("{}: {}", blocked.code, blocked.message),
+        (None, Some(failure)) => format!("FAILED {}", failure.message),
+        (None, None) if report.state == TableState::Ok => "head".to_owned(),
+        (None, None) => format!("{:?}: {}", report.state, report.warnings.join("; ")),
+    };
+    without_instants(&text)
+}
+
+pub(crate) fn without_instants(text: &str) -> String {
+    let mut out = String::new();
+    let mut digits = String::new();
+    for character in text.chars().chain(std::iter::once('\n')) {
+        if character.is_ascii_digit() {
+            digits.push(character);
+            continue;
+        }
+        out.push_str(if digits.len() >= 14 { "T" } else { &digits });
+        digits.clear();
+        out.push(character);
+    }
+    out.trim_end().to_owned()
 }

@@ -1,0 +1,313 @@
+"""Real Spark judges Hudi replicas: what it reads from them is what it read from the source.
+
+Usage: hudi_judge.py --jars JARS --driftless BINARY [NAME ...]
+
+Each table of testdata/hudi is replayed into a source folder and replicated in the ways that
+MODES names; the replica is kept as it is after each pass, times included. Then each Hudi bundle,
+in a process of its own, reads every replica it can, in every view.
+
+# Invariants
+- A replica is compared with the answer of the instant that the pass reports as its head, so a
+  pass that holds or is blocked is judged too: it must leave the state before.
+- Nothing is judged that cannot fail: the replicas of HAZARDS must be read wrongly.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+TABLES = [
+    "cow_v6",
+    "cow_v8",
+    "cow_v9",
+    "cow_v8_restore",
+    "mor_v6",
+    "mor_v6_archived",
+    "mor_v6_pending_compaction",
+    "mor_v6_clustering",
+    "v6_by_1_0",
+    "mor_v8",
+    "mor_v8_archived",
+    "mor_v8_pending_compaction",
+    "mor_v9",
+    "mor_v9_metadata",
+]
+# once: one pass over the finished table. follow: a pass after each instant, at a target whose
+# times are later than all of them, which is how a replica catches up.
+MODES = ("once", "follow")
+# follow, with the target's times shortly after each instant: a replica that keeps up.
+LIVE = "live"
+# Replicas that readers of 1.x must misread: one for 0.x only, and what `cp -r` makes.
+HAZARDS = ("--hudi-readers=0.x", "cp -r")
+HAZARD_TABLE = "mor_v6"
+LIVE_LAG = 0.2
+# Passes that may end blocked, each with the reason.
+BLOCKED = {
+    # The times at the target never get older than the source's next commit, so the pass waits
+    # for a file that the cleaner then removes.
+    ("mor_v6_clustering", "follow"): "history_lost",
+}
+BUNDLES = {6: ("0.15.0", "1.0.2", "1.1.1"), 8: ("1.0.2", "1.1.1"), 9: ("1.1.1",)}
+VIEWS = {"rows": "snapshot", "read_optimized": "read_optimized"}
+FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "hudi"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jars", required=True, type=pathlib.Path)
+    parser.add_argument("--driftless", type=pathlib.Path)
+    parser.add_argument("--bundle", help="read with this Hudi version, in this process")
+    parser.add_argument("--replicas", type=pathlib.Path, help="what to read, with --bundle")
+    parser.add_argument("names", nargs="*", help=f"tables; {len(TABLES)} when none is given")
+    args = parser.parse_args()
+
+    # Before Spark starts: PySpark converts collected timestamps in the process's zone.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+
+    if args.bundle:
+        return judge(args.jars, args.bundle, json.loads(args.replicas.read_text()))
+    unknown = sorted(name for name in args.names if not (FIXTURES / name).is_dir())
+    if unknown:
+        parser.error(f"unknown tables {unknown}; there are {sorted(os.listdir(FIXTURES))}")
+    with tempfile.TemporaryDirectory(prefix="driftless-judge-") as folder:
+        return run(args, args.names or TABLES, pathlib.Path(folder))
+
+
+def run(args, names, scratch):
+    """Replicates everything, then lets each bundle read it; returns the exit code."""
+    jobs = [job for name in names for job in jobs_of(name)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(lambda job: replicate(args.driftless, scratch, *job), jobs)
+        passes = [one for found in found for one in found]
+    failed = report(passes)
+    replicas = [one for one in passes if one["answers"]]
+    file = scratch / "replicas.json"
+    file.write_text(json.dumps(replicas), encoding="utf-8")
+    command = [sys.executable, __file__, "--jars", args.jars, "--replicas", file]
+    for bundle in BUNDLES[6]:
+        if any(bundle in replica["bundles"] for replica in replicas):
+            failed |= judged([*command, "--bundle", bundle], scratch / "stderr")
+    print("FAILED" if failed else "every replica was read right")
+    return int(failed)
+
+
+def judged(command, log):
+    """Runs the judge of one bundle; Spark's own words are shown only when it fails."""
+    with open(log, "w", encoding="utf-8") as stderr:
+        done = subprocess.run(command, stderr=stderr)
+    if done.returncode:
+        print(log.read_text(encoding="utf-8")[-3000:], file=sys.stderr)
+    return done.returncode != 0
+
+
+def jobs_of(name):
+    """Pairs of table and mode."""
+    history = json.loads((FIXTURES / name / "history.json").read_text(encoding="utf-8"))
+    timed = history["table_version"] == 6 and history["type"] == "MERGE_ON_READ"
+    modes = [*MODES, *([LIVE] if timed else []), *(HAZARDS if name == HAZARD_TABLE else [])]
+    return [(name, mode) for mode in modes]
+
+
+def replicate(driftless, scratch, name, mode):
+    """Replays one table and replicates it in one mode; returns what each pass left."""
+    history = json.loads((FIXTURES / name / "history.json").read_text(encoding="utf-8"))
+    expected = json.loads((FIXTURES / name / "expected.json").read_text(encoding="utf-8"))
+    folder = scratch / name / mode
+    source, target = folder / "source", folder / "replica"
+    source.mkdir(parents=True)
+    target.mkdir()
+    numbered = enumerate(replayed(history, FIXTURES / name / "objects", source))
+    if mode == "once":
+        *_, last = numbered
+        numbered = [last]
+    passes, kept = [], None
+    for number, event in numbered:
+        known = expected["instants"][: number + 1]
+        if mode == "cp -r":
+            shutil.rmtree(target)
+            shutil.copytree(source, target, copy_function=shutil.copyfile)
+            found = {"state": "ok", "head": known[-1]["instant"], "code": None}
+        else:
+            found = sync(driftless, source, target, [mode] if mode in HAZARDS else [])
+        if mode == LIVE:
+            date(target, event["modified_ms"] / 1000 + LIVE_LAG)
+        found |= {"table": name, "mode": mode, "after": known[-1]["instant"], "answers": {}}
+        # A pass that changed nothing has nothing new to judge.
+        if (now := (found["head"], state(target))) != kept:
+            kept = now
+            found |= {
+                "answers": answers(known, found["head"], mode),
+                "bundles": bundles(history["table_version"], mode),
+                "read": history["read"],
+                "folder": str(shutil.copytree(target, folder / f"{number}")),
+                "source": str(shutil.copytree(source, folder / f"{number}-source")),
+            }
+        passes.append(found)
+    return passes
+
+
+def bundles(version, mode):
+    """Hudi versions that read this: where times are what matters, those that look at them."""
+    timeless = mode == LIVE or mode in HAZARDS
+    return [b for b in BUNDLES[version] if not (timeless and b.startswith("0."))]
+
+
+def state(folder):
+    """What a reader can tell: names, sizes and times of all files."""
+    files = [(str(f), f.stat()) for f in sorted(folder.rglob("*")) if f.is_file()]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
+
+
+def replayed(history, objects, folder):
+    """Replays into `folder` and yields after each completed instant its event."""
+    import hudi_recorder
+    import hudi_session
+
+    for step in history["steps"]:
+        for event in step["events"]:
+            if "delete" in event:
+                (folder / event["delete"]).unlink()
+                continue
+            hudi_recorder.materialize({event["put"]: event}, objects, folder)
+            if hudi_session.COMPLETED.match(event["put"]):
+                yield event
+
+
+def sync(driftless, source, target, options):
+    """One pass of the real program; what it reports of its target."""
+    command = [driftless, "sync", source, target, "--output", "json", "--quiet", *options]
+    # No configuration of whoever runs this.
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(target.parent / "config")}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
+    document = json.loads(done.stdout or "{}")
+    if "targets" not in document:
+        return {"state": f"exit code {done.returncode}", "head": None, "code": str(document)}
+    found = document["targets"][0]
+    code = (found["blocked"] or found["error"] or {}).get("code")
+    head = found["head"] and found["head"].split("_")[-1]
+    return {"state": found["state"], "head": head, "code": code}
+
+
+def date(target, seconds):
+    """Gives what the last pass wrote the times it has where replication keeps up."""
+    for file in target.rglob("*"):
+        # Recorded histories end before now by more than any pass takes.
+        if file.is_file() and file.stat().st_mtime > time.time() - 60:
+            os.utime(file, (seconds, seconds))
+
+
+def answers(instants, head, mode):
+    """For each view the answer at `head`, and what other Hudi versions answer there."""
+    found = [entry for entry in instants if entry["instant"] == head and "rows" in entry]
+    if not found:
+        return {}
+    other = found[-1].get("otherwise", {})
+    # Only logs are misplaced, which the read-optimized view never opens.
+    views = ["rows"] if mode == LIVE or mode in HAZARDS else VIEWS
+    return {
+        key: {"": found[-1][key], **{b: other[b][key] for b in other if key in other[b]}}
+        for key in views
+        if key in found[-1]
+    }
+
+
+def report(passes):
+    """Prints how the passes ended where not all were plain; returns whether one failed."""
+    failed = False
+    for (name, mode), group in grouped(passes):
+        ends = collections.Counter(
+            r["state"] + (f" ({r['code']})" if r["code"] else "") for r in group
+        )
+        plain = {"ok", "catching_up", f"blocked ({BLOCKED.get((name, mode))})"}
+        wrong = set(ends) - plain or not any(r["head"] for r in group)
+        if wrong or set(ends) != {"ok"}:
+            text = ", ".join(f"{count} {end}" for end, count in ends.items())
+            print(f"{name} {mode}: {'FAILED: ' if wrong else ''}passes ended {text}", flush=True)
+        failed |= bool(wrong)
+    return failed
+
+
+def grouped(replicas):
+    """Replicas by table and mode, in order."""
+    groups = {}
+    for replica in replicas:
+        groups.setdefault((replica["table"], replica["mode"]), []).append(replica)
+    return groups.items()
+
+
+def judge(jars, bundle, replicas):
+    """Reads with one bundle and prints a line for each table and mode; the exit code."""
+    import hudi_session
+
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="driftless-judge-") as folder:
+        jar = jars / f"hudi-spark3.5-bundle_2.12-{bundle}.jar"
+        spark = hudi_session.start(jar, pathlib.Path(folder), recording=False)
+        try:
+            for (name, mode), group in grouped(r for r in replicas if bundle in r["bundles"]):
+                started = time.monotonic()
+                reads = [(r, key) for r in group for key in r["answers"]]
+                with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+                    found = pool.map(lambda read: difference(spark, bundle, *read), reads)
+                    differing = [text for text in found if text]
+                right, text = verdict(mode, len(reads), differing)
+                failed |= not right
+                took = time.monotonic() - started
+                print(f"{bundle} {name} {mode}: {text}, {took:.0f} s", flush=True)
+        finally:
+            spark.stop()
+    return failed
+
+
+def verdict(mode, reads, differing):
+    """Whether this is as it must be, and a text that says so."""
+    text = f"{reads - len(differing)} of {reads} answers right"
+    if mode in HAZARDS:
+        if not differing:
+            return False, f"FAILED: {text}, but this replica must be misread"
+        return True, f"{text}; misread, as it must be: {differing[0]}"
+    if differing:
+        return False, "\n  ".join([f"FAILED: {text}", *differing])
+    return reads > 0, text if reads else "FAILED: nothing to read"
+
+
+def difference(spark, bundle, replica, key):
+    """What one view of one replica answers otherwise, or None."""
+    known = replica["answers"][key]
+    answer = read(spark, replica, key, replica["folder"])
+    if answer == known.get(bundle, known[""]):
+        return None
+    source = read(spark, replica, key, replica["source"])
+    return (
+        f"{key} after {replica['after']} with head {replica['head']}: "
+        f"{text(answer)} instead of {text(known.get(bundle, known['']))}; "
+        f"the source then: {text(source)}"
+    )
+
+
+def read(spark, replica, key, folder):
+    """Answer of one view, or why there is none."""
+    import hudi_session
+
+    try:
+        return hudi_session.view(spark, folder, VIEWS[key], **replica["read"])
+    except Exception as error:  # py4j and Spark have no common class
+        return {"count": "no", "hash": str(error).splitlines()[0][:300]}
+
+
+def text(answer):
+    """An answer for people."""
+    return f"{answer['count']} rows ({answer['hash'][:80]})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
