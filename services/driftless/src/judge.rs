@@ -25,8 +25,8 @@ const PROGRAM: &str = "driftless-rows";
 /// Environment variable that names it.
 const VARIABLE: &str = "DRIFTLESS_ROWS";
 
-/// Code of a table that the judge's libraries cannot read.
-pub(crate) const UNSUPPORTED: &str = "unsupported";
+/// Codes of a table that the judge's libraries cannot read, or not at that position any more.
+pub(crate) const UNREADABLE: [&str; 2] = ["unsupported", "gone"];
 
 /// What the judge is asked. No `Debug`: options hold secrets.
 #[derive(Serialize)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use table_sync_core::{BlockCode, Blocked, Start, with_causes};
 use table_sync_delta::DeltaLog;
 use table_sync_engine::{Source, Target};
-use table_sync_hudi::{HudiLog, Slices};
+use table_sync_hudi::{HudiLog, Side, Slices};
 use table_sync_store::{
     ExpandError, Location, LocationError, OpenError, Settings, Store, StoreKind, expand, open,
 };
@@ -181,8 +181,10 @@ impl Wire {
             ..table_sync_delta::Options::default()
         };
         let delta = open_log(&store, &source.location, reads(None))?;
-        let hudi = |store: &Store, location: &Location| open_hudi(store, location, paths, slices);
-        let hudi_log = hudi(&store, &source.location)?;
+        let hudi = |store: &Store, location: &Location, side| {
+            open_hudi(store, location, paths, (slices, side))
+        };
+        let hudi_log = hudi(&store, &source.location, Side::Source)?;
         let log = Arc::new(TableLog::source(delta, hudi_log, paths.format));
         let mut table = Table {
             source: Source {
@@ -210,7 +212,11 @@ impl Wire {
             // A replica holds the source's log unchanged, and so the source's own references.
             let delta = open_log(&store, &location, reads(Some(location.url())))?;
             let misplaced = delta.misplaced();
-            let log = Arc::new(TableLog::replica(delta, hudi(&store, &location)?, &table.log));
+            let log = Arc::new(TableLog::replica(
+                delta,
+                hudi(&store, &location, Side::Replica)?,
+                &table.log,
+            ));
             let named = Named { text: text.clone(), location };
             table.misplaced.push(misplaced);
             table.targets.push(Target {
@@ -375,7 +381,7 @@ fn open_hudi(
     store: &Store,
     location: &Location,
     paths: &Paths,
-    slices: Slices,
+    (slices, side): (Slices, Side),
 ) -> Result<HudiLog, CommandError> {
     let HudiArgs { hudi_readers, hudi_v6_window, hudi_history } = paths.hudi;
     let options = table_sync_hudi::Options {
@@ -393,6 +399,7 @@ fn open_hudi(
             HudiHistory::Omit => table_sync_hudi::History::Omit,
         },
         slices,
+        side,
         ..table_sync_hudi::Options::default()
     };
     HudiLog::new(store.object_store(), location.table(), options).map_err(|error| {

@@ -104,6 +104,19 @@ impl SourceView {
         replica.head = newest.or(replica.head);
     }
 
+    /// The newest commit of this log that another one holds as well; in a sequence, the other's
+    /// head.
+    pub fn newest_of(&self, other: &Self) -> Option<Position> {
+        if self.set.is_none() {
+            return other.head();
+        }
+        let held: BTreeSet<_> =
+            other.commits.iter().filter_map(|commit| commit.position.requested()).collect();
+        let mut commits = self.commits.iter().rev().map(|commit| commit.position);
+        let common = commits.find(|at| at.requested().is_some_and(|id| held.contains(&id)));
+        common.or(other.head())
+    }
+
     /// Where this log sees the commit that another one shows at `position`.
     pub fn same(&self, position: Position) -> Position {
         let Some(id) = position.requested() else { return position };

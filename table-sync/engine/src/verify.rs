@@ -86,12 +86,15 @@ pub async fn verify(
 ) -> Result<VerifyReport, Failure> {
     let here = target.reader.observe(None).await.map_err(|error| side(&error, Side::Target))?;
     let there = source.log.observe(None).await.map_err(|error| side(&error, Side::Source))?;
-    let mut report = VerifyReport { position: at.or(here.head()), ..VerifyReport::default() };
-    let Some(position) = report.position else { return Ok(report) };
-    compare_commits(source, target, &here, position, &mut report).await?;
+    // A replica's own order may be that of the copy: its head is what the source completed last.
+    let position = at.or_else(|| there.newest_of(&here));
+    let mut report = VerifyReport { position, ..VerifyReport::default() };
+    let Some(position) = position else { return Ok(report) };
+    let ours = at.map(|at| here.same(at)).or(here.head()).unwrap_or(position);
+    compare_commits(source, target, &here, ours, &mut report).await?;
     if level >= Level::Files {
-        compare_sets(source, target, (&there, &here), position, &mut report).await?;
-        compare_files(source, target, &here, (position, level), &mut report, progress).await?;
+        compare_sets(source, target, (&there, &here), (position, ours), &mut report).await?;
+        compare_files(source, target, &here, (ours, level), &mut report, progress).await?;
     }
     Ok(report)
 }
@@ -164,10 +167,10 @@ async fn compare_sets(
     source: &Source,
     target: &Target,
     (there, here): (&SourceView, &SourceView),
-    at: Position,
+    (at, here_at): (Position, Position),
     report: &mut VerifyReport,
 ) -> Result<(), Failure> {
-    let ours = target.reader.live_digest(here, at).await;
+    let ours = target.reader.live_digest(here, here_at).await;
     let ours = ours.map_err(|error| side(&error, Side::Target))?;
     report.live_digest = Some(ours.to_string());
     match source.log.live_digest(there, there.same(at)).await {

@@ -9,6 +9,7 @@ use table_sync_core::{BlockCode, Blocked, InstantTime, LogObject, Position, RelP
 
 use crate::cache::Archived;
 use crate::error::DecodeError;
+use crate::file_name::FileName;
 use crate::instant::{Action, InstantName, Layout, State};
 use crate::log::HudiLog;
 use crate::metadata::{RestoreMetadata, RollbackMetadata};
@@ -83,7 +84,8 @@ async fn taken_back(log: &HudiLog, instant: &Instant) -> Result<Arc<[InstantTime
     Ok(ids)
 }
 
-/// Ids of archived commits: those that a replica may lack although nothing else tells.
+/// Ids of archived commits: those that a replica may lack although nothing else tells. `None`
+/// where the archive need not be read.
 ///
 /// `after`: the newest commit of the replica. An archive of layout 1 is read only where the
 /// timeline starts behind it, since its files grow and are read whole.
@@ -91,11 +93,11 @@ pub(crate) async fn commits(
     log: &HudiLog,
     timeline: &Timeline,
     after: Position,
-) -> Result<BTreeSet<InstantTime>, SourceError> {
+) -> Result<Option<BTreeSet<InstantTime>>, SourceError> {
     let mut ids = BTreeSet::new();
     let passed = timeline.start.is_some_and(|start| after.requested().is_none_or(|at| at < start));
     if timeline.layout == Layout::V1 && !passed {
-        return Ok(ids);
+        return Ok(None);
     }
     for file in files(log, timeline).await? {
         ids.extend(file.iter().filter(|at| at.is_commit).map(|at| at.requested));
@@ -103,7 +105,7 @@ pub(crate) async fn commits(
     if timeline.layout == Layout::V1 {
         settled(log, timeline).await?;
     }
-    Ok(ids)
+    Ok(Some(ids))
 }
 
 /// Most bytes of archived metadata that one switch writes anew.
@@ -146,6 +148,28 @@ pub(crate) async fn objects_since(
         }
     }
     Ok(found.into_iter().collect())
+}
+
+/// Logs that archived commits of layout 1 name: their file groups may not be compacted yet.
+pub(crate) async fn logs(
+    log: &HudiLog,
+    timeline: &Timeline,
+) -> Result<BTreeSet<RelPath>, SourceError> {
+    let mut logs = BTreeSet::new();
+    for (key, object) in log.level(timeline.archive.as_str()).await?.objects {
+        if archive::file_number(key.file_name()).is_none() {
+            continue;
+        }
+        let ids = file(log, &key, &object).await?;
+        let wanted = ids.iter().filter(|at| at.is_commit).map(|at| at.requested).collect();
+        let read = log.read_seen(&key, &object).await?;
+        let commits = archive::commits_of(key.as_str(), &read.bytes, &wanted);
+        for (_, commit) in commits.map_err(|error| damaged(&error))? {
+            let paths = commit.writes.into_iter().map(|write| write.path);
+            logs.extend(paths.filter(|path| FileName::parse(path.file_name()).is_log()));
+        }
+    }
+    Ok(logs)
 }
 
 /// When archived writes completed.

@@ -33,6 +33,9 @@ use crate::{archived, guard, unpublish};
 /// Folders below `.hoodie` that readers need beside the timeline.
 const SIDE_FOLDERS: [&str; 3] = [".schema", ".index_defs", ".bucket_index"];
 
+/// Newest commits that are read before a state is published as a whole.
+const CHECKED_COMMITS: usize = 8;
+
 /// Name of the history's own pointer to its newest manifest.
 const HISTORY_VERSION: &str = "_version_";
 
@@ -42,6 +45,7 @@ pub(crate) async fn describe(
     timeline: &Timeline,
     position: Position,
 ) -> Result<Description, SourceError> {
+    check_newest(log, timeline).await?;
     let files = state::files(log, timeline, position, log.options().slices).await?;
     let needs = move || -> FileStream { files.stream() };
     let mut staged = side_steps(log, i64::MIN).await?;
@@ -65,6 +69,16 @@ pub(crate) async fn describe(
     let steps = vec![properties];
     let publication = Publication { staged, ..Publication::of(position, Kind::Jump, steps) };
     Ok(Description { publication, needs: Arc::new(needs), seen: None })
+}
+
+/// Reads the newest commits: one that is cut short, or names what it must not, is not carried along
+/// by a state that does not ask for its content.
+async fn check_newest(log: &HudiLog, timeline: &Timeline) -> Result<(), SourceError> {
+    let commits = timeline.commits().into_iter().rev();
+    for instant in commits.filter(|at| at.name.action.writes_data()).take(CHECKED_COMMITS) {
+        state::commit(log, instant).await?;
+    }
+    Ok(())
 }
 
 fn copy(key: &RelPath, object: &LogObject, op: Op) -> Step {

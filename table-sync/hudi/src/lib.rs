@@ -25,4 +25,4 @@ mod unpublish;
 
 pub use error::DecodeError;
 pub use inspect::{Inspection, Refused};
-pub use log::{History, HudiLog, MetadataTable, Options, Readers, Slices, V6Window};
+pub use log::{History, HudiLog, MetadataTable, Options, Readers, Side, Slices, V6Window};

@@ -78,9 +78,22 @@ pub enum V6Window {
     Refuse,
 }
 
+/// Whose timeline it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Side {
+    /// A writer's.
+    #[default]
+    Source,
+    /// One that this program writes: what was not committed was never copied, and the objects'
+    /// times are those of the copy.
+    Replica,
+}
+
 /// How a timeline is read.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// Whose it is.
+    pub side: Side,
     /// Releases that read the replicas.
     pub readers: Readers,
     /// Windows of version 6 merge-on-read tables.

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use table_sync_core::{FileRef, InstantTime, Place, RelPath, Role};
+use table_sync_core::{FileRef, InstantTime, LogObject, Place, RelPath, Role};
 
 use crate::file_name::{self, Kind, PARTITION_METADATA};
 use crate::log::Slices;
@@ -29,9 +29,21 @@ pub(crate) struct Committed {
     pub(crate) completions: HashMap<InstantTime, InstantTime>,
     /// File groups that a later write replaced: file ids by partition.
     pub(crate) replaced: HashMap<String, HashSet<String>>,
-    /// Logs that completed writes name, layout 1: such a log says of itself only which base it
-    /// belongs to.
-    pub(crate) named_logs: Option<BTreeSet<RelPath>>,
+    /// Which logs count.
+    pub(crate) logs: Logs,
+}
+
+/// How it is told whether a log is committed.
+#[derive(Debug, Default)]
+pub(crate) enum Logs {
+    /// By the commit in its name, layout 2.
+    #[default]
+    OfCommits,
+    /// Layout 1, where a log says of itself only which base it belongs to: completed writes name
+    /// it, or it is older than everything in the timeline (ms since the epoch).
+    Named(BTreeSet<RelPath>, i64),
+    /// Layout 1: all that are there.
+    All,
 }
 
 impl Committed {
@@ -51,6 +63,7 @@ struct Member {
     instant: InstantTime,
     path: RelPath,
     size_bytes: u64,
+    modified_ms: i64,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +91,7 @@ pub(crate) fn partition_of(path: &RelPath) -> &str {
 
 impl Groups {
     /// Takes one listed object of the table.
-    pub(crate) fn add(&mut self, path: RelPath, size_bytes: u64) {
+    pub(crate) fn add(&mut self, path: RelPath, object: &LogObject) {
         let is_marker = path.file_name().starts_with(PARTITION_METADATA);
         let known = file_name::glance(path.file_name());
         let (group, instant, kind) = match known {
@@ -103,7 +116,8 @@ impl Groups {
                 if kind == Kind::Log { &mut group.logs } else { &mut group.bases }
             }
         };
-        members.push(Member { instant, path, size_bytes });
+        let size_bytes = object.identity.size_bytes;
+        members.push(Member { instant, path, size_bytes, modified_ms: object.modified_ms });
     }
 
     /// The files of the committed slices, with the metadata of their partitions.
@@ -134,16 +148,18 @@ impl Group {
         bases.retain(|base| slices == Slices::All || Some(base.instant) == newest);
         out.extend(bases.into_iter().map(|base| base.into_file(Role::Data)));
         let belongs = |log: &Member| {
-            let (known, late) = match &committed.named_logs {
-                None => {
+            let after_base = || newest.is_none_or(|base| log.instant >= base);
+            let (known, late) = match &committed.logs {
+                Logs::OfCommits => {
                     let completion = committed.completions.get(&log.instant);
                     let late = completion.is_none_or(|at| newest.is_none_or(|base| *at >= base));
                     (committed.is_committed(log.instant), late)
                 }
-                Some(named) => {
-                    let late = newest.is_none_or(|base| log.instant >= base);
-                    (named.contains(&log.path), late)
+                Logs::Named(named, older_ms) => {
+                    let known = log.modified_ms < *older_ms || named.contains(&log.path);
+                    (known, after_base())
                 }
+                Logs::All => (true, after_base()),
             };
             known && (late || slices == Slices::All)
         };

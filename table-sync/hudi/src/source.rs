@@ -31,11 +31,10 @@ impl SourceLog for HudiLog {
             ..CommitSet::default()
         };
         if let Some(after) = after {
-            set.archived = archived::commits(self, &timeline, after).await?;
-            if timeline.layout == Layout::V2 {
-                // The history is written before instants leave the timeline: it tells exactly.
-                // What is older than all of it was purged.
-                set.archived_below = set.archived.first().copied().or(set.archived_below);
+            if let Some(archived) = archived::commits(self, &timeline, after).await? {
+                // Where it was read it tells; what is older than all of it was purged.
+                set.archived_below = archived.first().copied();
+                set.archived = archived;
             }
         }
         let commits: Vec<_> = timeline.commits().into_iter().map(entry).collect();

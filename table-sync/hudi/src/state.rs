@@ -11,10 +11,10 @@ use table_sync_core::{
 use crate::archived;
 use crate::error::DecodeError;
 use crate::instant::{Action, Layout};
-use crate::log::{HudiLog, META_FOLDER, Slices};
+use crate::log::{HudiLog, META_FOLDER, Side, Slices};
 use crate::metadata::CommitMetadata;
 use crate::properties::TableType;
-use crate::slices::{Committed, Groups};
+use crate::slices::{Committed, Groups, Logs};
 use crate::timeline::{Instant, Timeline};
 
 /// Files in one chunk of a stream.
@@ -119,7 +119,7 @@ impl Files {
             Listing::Start => {
                 let top = self.log.level("").await?;
                 for (path, object) in top.objects {
-                    groups.add(path, object.identity.size_bytes);
+                    groups.add(path, &object);
                 }
                 let mut folders = top.folders;
                 folders.retain(|folder| folder != META_FOLDER);
@@ -127,9 +127,7 @@ impl Files {
             }
             Listing::Folders(mut folders) => match folders.next() {
                 Some(folder) => {
-                    let add = |path, object: LogObject| {
-                        groups.add(path, object.identity.size_bytes);
-                    };
+                    let add = |path, object: LogObject| groups.add(path, &object);
                     self.log.each(&folder, add).await?;
                     Listing::Folders(folders)
                 }
@@ -188,12 +186,19 @@ async fn committed(
         committed.completions.extend(known);
     }
     if merges && timeline.layout == Layout::V1 {
-        committed.named_logs = Some(named_logs(log, timeline, position).await?);
+        committed.logs = match log.options().side {
+            Side::Source => {
+                let named = named_logs(log, timeline, position).await?;
+                Logs::Named(named, timeline.oldest_ms())
+            }
+            // Only named ones were ever copied, and the timeline may start later than they do.
+            Side::Replica => Logs::All,
+        };
     }
     Ok(committed)
 }
 
-/// Logs that completed writes of the active timeline name, layout 1.
+/// Logs that completed writes name, layout 1.
 async fn named_logs(
     log: &HudiLog,
     timeline: &Timeline,
@@ -206,6 +211,7 @@ async fn named_logs(
             named.extend(commit.writes.iter().map(|write| write.path.clone()));
         }
     }
+    named.extend(archived::logs(log, timeline).await?);
     Ok(named)
 }
 

@@ -159,6 +159,16 @@ impl Timeline {
         writes.map(|at| at.name.requested).collect()
     }
 
+    /// When the oldest object of the active timeline was written, ms since the epoch: what is
+    /// older was written by instants that are archived.
+    pub(crate) fn oldest_ms(&self) -> i64 {
+        let instants = self
+            .objects
+            .iter()
+            .filter(|(key, _)| InstantName::parse(key.file_name(), self.layout).is_some());
+        instants.map(|(_, object)| object.modified_ms).min().unwrap_or(i64::MIN)
+    }
+
     /// The earliest write that is not done yet.
     pub(crate) fn earliest_pending(&self) -> Option<InstantTime> {
         let mut pending = self.instants.iter();

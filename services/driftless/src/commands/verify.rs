@@ -177,7 +177,9 @@ fn side(answer: TableAnswer, position: Position, hint: &'static str) -> Result<R
         TableAnswer { count: Some(count), hash: Some(hash), error: None } => {
             Ok(RowsSide { count, hash })
         }
-        TableAnswer { error: Some(error), .. } if error.code == judge::UNSUPPORTED => {
+        TableAnswer { error: Some(error), .. }
+            if judge::UNREADABLE.contains(&error.code.as_str()) =>
+        {
             let message = format!(
                 "the rows cannot be judged: {}; `--level bytes` proves the same without reading \
                  them",

@@ -206,7 +206,6 @@ fn a_replica_starts_at_the_newest_state_or_at_the_earliest() {
 }
 
 #[test]
-#[ignore = "a first publication of a copy-on-write table copies instants undecoded"]
 fn a_first_publication_carries_no_damaged_commit() {
     for name in ["cow_v6", "cow_v8"] {
         let folder =
@@ -221,7 +220,6 @@ fn a_first_publication_carries_no_damaged_commit() {
 }
 
 #[test]
-#[ignore = "instants older than the new timeline are taken for archived"]
 fn a_table_that_was_created_again_is_not_overwritten() {
     let (world, _) = world("cow_v8", 4);
     sync(&world, "", 0);

@@ -72,7 +72,6 @@ fn rows_of_replicas_are_those_that_spark_read() {
 }
 
 #[test]
-#[ignore = "verify asks for the version 6 commit that is the youngest object at the replica"]
 fn rows_of_version_6_replicas_are_those_that_spark_read() {
     let Some(judge) = hudi_judge() else { return };
     let read = judged(&judge, &[6]);

@@ -104,7 +104,6 @@ fn a_restore_switches_to_another_timeline_folder() {
 }
 
 #[test]
-#[ignore = "verify takes the order of version 6 commits and the live set from the replica"]
 fn version_6_replicas_are_equal_byte_for_byte() {
     for name in ["cow_v6", "mor_v6", "mor_v6_archived", "v6_by_1_0"] {
         let (world, mut life) = world(name, 1);

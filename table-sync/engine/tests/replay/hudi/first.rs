@@ -90,7 +90,6 @@ async fn what_an_interrupted_first_publication_left_is_never_seen() {
 /// such a table, taken for a source, holds nothing but its newest commit: the logs count all the
 /// same, as older than the timeline.
 #[tokio::test(start_paused = true)]
-#[ignore = "the first publication takes the logs that the active timeline names, and no others"]
 async fn logs_of_archived_delta_commits_are_published() {
     for table in tables().iter().filter(|table| table.name == "mor_v6") {
         for mut state in completed(table) {

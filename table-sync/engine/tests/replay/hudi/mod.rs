@@ -9,6 +9,7 @@ mod rig;
 mod scenarios;
 mod stamped;
 mod stopping;
+mod unsolved;
 mod wrong;
 
 /// The recorded tables; those whose name contains `DRIFTLESS_ONLY`, where it is set.

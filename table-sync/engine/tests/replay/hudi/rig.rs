@@ -71,7 +71,7 @@ impl Rig {
             roots: Vec::new(),
             url: format!("memory:///source/{TABLE}"),
         };
-        let reader = Arc::new(log(&target_store, &log_options));
+        let reader = Arc::new(replica_log(&target_store, &log_options));
         let store = Store::over(Arc::clone(&target_store), "memory:///target");
         let target = Target {
             log: Arc::clone(&reader) as _,
@@ -108,7 +108,7 @@ impl Rig {
     /// Forgets what a process would forget when it ends.
     pub(crate) fn restart(&mut self) {
         self.source.log = Arc::new(log(&self.source_store, &self.log_options));
-        let reader = Arc::new(log(&self.target_store, &self.log_options));
+        let reader = Arc::new(replica_log(&self.target_store, &self.log_options));
         self.target.log = Arc::clone(&reader) as _;
         self.target.reader = reader;
     }
@@ -276,6 +276,13 @@ fn objects_of(recorded: &RecordingStore<InMemory>, times: &Times) -> HudiObjects
 
 fn log(store: &Arc<dyn ObjectStore>, options: &table_sync_hudi::Options) -> HudiLog {
     HudiLog::new(Arc::clone(store), TABLE, options.clone()).expect("a good table path")
+}
+
+fn replica_log(store: &Arc<dyn ObjectStore>, options: &table_sync_hudi::Options) -> HudiLog {
+    log(
+        store,
+        &table_sync_hudi::Options { side: table_sync_hudi::Side::Replica, ..options.clone() },
+    )
 }
 
 /// How a pass ended, as one line. Instants are replaced by `T`: they are new in each generation of
