@@ -102,6 +102,7 @@ impl SourceView {
         let held = |at: &Position| at.requested().is_some_and(|id| holds.contains(&id));
         let newest = self.commits.iter().rev().map(|commit| commit.position).find(held);
         replica.head = newest.or(replica.head);
+        replica.earliest_readable = replica.earliest_readable.map(|at| self.same(at));
     }
 
     /// The newest commit of this log that another one holds as well; in a sequence, the other's

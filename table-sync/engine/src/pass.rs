@@ -10,8 +10,8 @@ use std::sync::Arc;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use table_sync_core::{
-    BlockCode, Blocked, Plan, PlanInput, Planned, PlannedKind, Position, ReplicaView, SourceError,
-    SourceView, TableState, lint, plan,
+    BlockCode, Blocked, PlanInput, Planned, PlannedKind, Position, SourceError, SourceView,
+    TableState, lint, plan,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -28,12 +28,14 @@ mod attach;
 mod execute;
 mod key_lengths;
 mod retire;
+mod run;
 mod source;
 mod surveyed;
 mod tailored;
 
 use ancestry::Ancestors;
 use execute::{Halt, Scheduled};
+use run::Run;
 pub(crate) use source::{retry_source, source_stop};
 pub(crate) use surveyed::{Surveyed, survey_target};
 
@@ -89,74 +91,6 @@ pub async fn pass(
         format: source.log.format(),
         source_head,
         targets: reports.into_values().collect(),
-    }
-}
-
-/// One target's way through a pass.
-struct Run {
-    index: usize,
-    target: Target,
-    report: TargetReport,
-    arrival: Option<arrive::Arrival>,
-    view: ReplicaView,
-    plan: Plan,
-    finished: bool,
-}
-
-impl Run {
-    fn new(index: usize, target: &Target) -> Self {
-        Self {
-            index,
-            target: target.clone(),
-            report: TargetReport::new(&target.url),
-            arrival: None,
-            view: ReplicaView::default(),
-            plan: Plan::default(),
-            finished: false,
-        }
-    }
-
-    fn note_head(&mut self) {
-        self.report.head = self.view.head;
-        let log = self.view.earliest_readable;
-        let known = arrive::descriptor_of(self);
-        self.report.earliest_readable = known.map_or(log, |known| known.earliest(log));
-    }
-
-    fn block(&mut self, blocked: Blocked) {
-        self.report.state = TableState::of_blocked(blocked.code);
-        self.report.blocked = Some(blocked);
-        self.finished = true;
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        self.report.state = TableState::Failed;
-        self.report.failure = Some(failure);
-        self.finished = true;
-    }
-
-    fn stop(&mut self, stop: Stop) {
-        match stop {
-            Stop::Blocked(blocked) => self.block(blocked),
-            Stop::Failed(failure) => self.fail(failure),
-            Stop::Held(reason) => {
-                self.report.state = match self.report.head {
-                    Some(_) => TableState::CatchingUp,
-                    None => TableState::Unpublished,
-                };
-                self.report.warnings.push(reason);
-                self.finished = true;
-            }
-            Stop::Behind => {}
-        }
-    }
-
-    fn warn(&mut self, context: &Context, message: String) {
-        if self.report.warnings.contains(&message) {
-            return;
-        }
-        context.progress.event(Event::Warning { url: &self.target.url, message: &message });
-        self.report.warnings.push(message);
     }
 }
 
@@ -269,7 +203,7 @@ async fn observe_source(context: &Context, runs: &mut [Run]) -> Option<SourceVie
 
 async fn plan_runs(context: &Context, view: &SourceView, runs: &mut [Run], learned: &mut Learned) {
     for run in runs.iter_mut().filter(|run| !run.finished) {
-        view.place(&mut run.view);
+        run.place(view);
         if let Err(stop) = learned.ancestors.check(context, view, run).await {
             run.stop(stop);
             continue;
@@ -476,18 +410,19 @@ async fn settle_halt(
         // is completed in the next round.
         let blocked_here = !run.plan.publications.is_empty();
         if blocked_here {
-            finish_before_stop(context, run).await;
+            finish_before_stop(context, view, run).await;
             run.stop(stop.clone());
         }
     }
 }
 
 /// What was published before the stop is real: observe it once more and remember it.
-async fn finish_before_stop(context: &Context, run: &mut Run) {
+async fn finish_before_stop(context: &Context, view: &SourceView, run: &mut Run) {
     arrive::observe(context, run).await;
     if run.finished {
         return;
     }
+    run.place(view);
     // The stop is what gets reported; a hint that could not be written only costs a listing.
     let _ = arrive::remember(context, run, None).await;
 }

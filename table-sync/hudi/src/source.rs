@@ -30,12 +30,12 @@ impl SourceLog for HudiLog {
             switchable: timeline.layout == Layout::V2 || unpublish::applies(&timeline),
             ..CommitSet::default()
         };
-        if let Some(after) = after {
-            if let Some(archived) = archived::commits(self, &timeline, after).await? {
-                // Where it was read it tells; what is older than all of it was purged.
-                set.archived_below = archived.first().copied();
-                set.archived = archived;
-            }
+        if let Some(after) = after
+            && let Some(archived) = archived::commits(self, &timeline, after).await?
+        {
+            // Where it was read it tells; what is older than all of it was purged.
+            set.archived_below = archived.first().copied();
+            set.archived = archived;
         }
         let commits: Vec<_> = timeline.commits().into_iter().map(entry).collect();
         let head = commits.last().map(|commit| commit.position);

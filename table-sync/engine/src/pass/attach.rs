@@ -54,6 +54,7 @@ pub(super) async fn late(
         return Ok(Some(now));
     }
     arrive::observe(context, run).await;
+    run.place(view);
     Ok((!run.finished).then(|| settled_digest(view, run)))
 }
 

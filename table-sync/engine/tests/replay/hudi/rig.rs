@@ -133,7 +133,9 @@ impl Rig {
             None => self.source_store.delete(&path).await.expect("delete in memory"),
         }
         self.oracle.see(&self.state);
-        if event.completes() {
+        // New properties change what readers make of the same instants: an upgrade ends with them.
+        let properties = key == ".hoodie/hoodie.properties" && self.state.contains_key(key);
+        if event.completes() || properties {
             self.oracle.learn(&self.state);
         }
     }
