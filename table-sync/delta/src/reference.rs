@@ -103,8 +103,8 @@ pub enum ReferenceError {
     /// An absolute reference to another place than the table's own root and the declared ones.
     #[error("path is absolute and below neither the table's own root nor a declared one")]
     Foreign,
-    /// An absolute reference into a folder that holds a log.
-    #[error("path is absolute and names a part of a log, not a file of a table")]
+    /// A reference into a folder that holds a log.
+    #[error("path names a part of a log, not a file of a table")]
     Reserved,
     /// A deletion vector descriptor is of an unknown kind or does not decode.
     #[error("deletion vector descriptor does not decode")]
@@ -181,10 +181,15 @@ impl Reference {
     /// # Errors
     /// [`ReferenceError`] when the result is not strictly below a root that may be read.
     pub fn resolve(&self, reference: &str) -> Result<FileKey, ReferenceError> {
-        match RelPath::from_uri_reference(reference) {
-            Err(PathError::Absolute) => self.alias(reference),
-            other => other.map(FileKey::of_table).map_err(ReferenceError::Path),
+        let key = match RelPath::from_uri_reference(reference) {
+            Err(PathError::Absolute) => self.alias(reference)?,
+            other => other.map(FileKey::of_table).map_err(ReferenceError::Path)?,
+        };
+        // A log object that is copied as a file would be visible before what it names is there.
+        if key.place == Place::Table && key.path.as_str().starts_with(crate::name::LOG_PREFIX) {
+            return Err(ReferenceError::Reserved);
         }
+        Ok(key)
     }
 
     /// Resolves the `path` of a `sidecar` action to a key below the table root.
@@ -331,6 +336,15 @@ mod tests {
     fn check_declared(reference: &str, expect: Result<(Place, &str), ReferenceError>) {
         let key = |(place, path)| FileKey { place, path: RelPath::parse(path).unwrap() };
         assert_eq!(declared().resolve(reference), expect.map(key), "{reference}");
+    }
+
+    #[test]
+    fn a_log_is_no_file_of_its_table() {
+        let reserved = Err(ReferenceError::Reserved);
+        for reference in ["_delta_log/00000000000000000007.json", "_delta_log/_last_checkpoint"] {
+            check(&AbsolutePaths::Refuse, reference, reserved);
+        }
+        check(&AbsolutePaths::Refuse, "_delta_logs/x", Ok("_delta_logs/x"));
     }
 
     #[test]

@@ -203,7 +203,14 @@ async fn main() {
         cpu() - began,
         peak_mb()
     );
-    let again = 20;
+    let again = 100;
+    let began = cpu();
+    let mut names = 0;
+    for _ in 0..again {
+        names += Made { instants: INSTANTS }.timeline().count();
+    }
+    let ms = (cpu() - began) * 1_000.0 / again as f64;
+    println!("listing a timeline  {ms:6.2} ms CPU, {} names", names / again as usize);
     let began = cpu();
     for more in 1..=again {
         let more = Made { instants: INSTANTS + more };

@@ -228,8 +228,12 @@ async fn stays_wrong(
     let commits = timeline.commits();
     let Some(head) = commits.last() else { return Ok(None) };
     let Some(mut floor) = floor_at_head(timeline) else { return Ok(None) };
+    let mut why = "is pending (v6_pending_compaction); its end";
     for replacing in replacing(log, timeline, holds).await? {
-        floor = floor.min(replacing);
+        if replacing < floor {
+            floor = replacing;
+            why = "hides files that are still at the replica; a commit that is later than the copy";
+        }
     }
     let newest = commits.iter().map(|at| at.name.requested).max().unwrap_or(floor);
     let bases = log_bases(log, timeline, head.position()).await?;
@@ -242,8 +246,7 @@ async fn stays_wrong(
     Ok(wrong.map(|base| {
         format!(
             "publishing waits: readers of Hudi 1.x would misplace the logs on {base}, which the \
-             timeline must hold as long as {floor} is pending or hides files \
-             (v6_pending_compaction); the source's next commits, or --hudi-readers 0.x, end this"
+             timeline must hold since {floor} {why}, or --hudi-readers 0.x, lets it go on"
         )
     }))
 }
