@@ -90,10 +90,11 @@ fn recorded_states_agree_with_spark() {
 }
 
 /// Every state that a source passes through is a committed one: Hudi's own order is right, and
-/// the models see no false alarm in it. Within a restore only the ends are committed states.
+/// the models see no false alarm in it. Within a restore only the ends are committed states, and
+/// while a table is upgraded no reader opens it right: its writer moves every instant by itself.
 #[test]
 fn recorded_lives_are_clean() {
-    for table in &recorded_tables() {
+    for table in recorded_tables().iter().filter(|table| !table.name.starts_with("upgrade")) {
         let oracle = HudiOracle::new("", Readers::Both, Modified::Millis);
         oracle.learn_recorded(table);
         let before = oracle.learned();
