@@ -93,3 +93,16 @@ pub struct ObjectIdentity {
     /// Size in bytes.
     pub size_bytes: u64,
 }
+
+impl ObjectIdentity {
+    /// Whether an object that was read is the one that was seen: not every server heeds
+    /// `If-Match`, and some spell one tag in two ways.
+    pub fn is_same(&self, read: &Self) -> bool {
+        let tag = |tag: &str| tag.trim_start_matches("W/").trim_matches('"').to_owned();
+        let same_tag = match (&self.e_tag, &read.e_tag) {
+            (Some(seen), Some(read)) => tag(seen) == tag(read),
+            _ => true,
+        };
+        same_tag && self.size_bytes == read.size_bytes
+    }
+}

@@ -246,7 +246,7 @@ impl LogReader {
         };
         let object = log_object(&result.meta);
         let size_bytes = object.identity.size_bytes;
-        if expect.is_some_and(|expect| !is_same(expect, &object.identity)) {
+        if expect.is_some_and(|expect| !expect.is_same(&object.identity)) {
             return Err(SourceError::Changed { path: key.clone() });
         }
         if size_bytes > bytes_max {
@@ -288,16 +288,6 @@ impl LogReader {
         let sha256 = Sha256Digest(hasher.finalize().into());
         Ok(SpoolFile::new(guard.to_path_buf(), size_bytes, sha256, guard))
     }
-}
-
-/// Whether an object that was read is the one that was seen: not every server heeds `If-Match`.
-pub(crate) fn is_same(seen: &ObjectIdentity, read: &ObjectIdentity) -> bool {
-    let tag = |tag: &str| tag.trim_start_matches("W/").trim_matches('"').to_owned();
-    let same_tag = match (&seen.e_tag, &read.e_tag) {
-        (Some(seen), Some(read)) => tag(seen) == tag(read),
-        _ => true,
-    };
-    same_tag && seen.size_bytes == read.size_bytes
 }
 
 pub(crate) fn log_object(meta: &ObjectMeta) -> LogObject {

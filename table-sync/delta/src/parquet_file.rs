@@ -26,7 +26,7 @@ use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader
 use table_sync_core::{ObjectIdentity, RelPath, SourceError};
 
 use crate::files::Origin;
-use crate::log::{LogReader, is_same, log_object, read_error};
+use crate::log::{LogReader, log_object, read_error};
 
 /// First read of a footer, in bytes; larger footers take a second read.
 const FOOTER_GUESS_BYTES: u64 = 64 << 10;
@@ -190,7 +190,7 @@ impl Pinned {
         };
         let wrap = |error: object_store::Error| ParquetError::External(Box::new(error));
         let result = self.store.get_opts(&self.location, options).await.map_err(wrap)?;
-        if !is_same(&self.identity, &log_object(&result.meta).identity) {
+        if !self.identity.is_same(&log_object(&result.meta).identity) {
             let error = object_store::Error::Precondition {
                 path: self.key.to_string(),
                 source: "object is not the one that was listed".into(),

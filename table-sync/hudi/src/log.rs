@@ -276,7 +276,7 @@ impl HudiLog {
             Err(error) => return Err(io_error(key, error)),
         };
         let object = log_object(&result.meta);
-        if expect.is_some_and(|expect| !is_same(expect, &object.identity)) {
+        if expect.is_some_and(|expect| !expect.is_same(&object.identity)) {
             return Err(SourceError::Changed { path: key.clone() });
         }
         let size_bytes = object.identity.size_bytes;
@@ -307,16 +307,6 @@ impl fmt::Debug for HudiLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HudiLog").field("root", &self.shared.root).finish_non_exhaustive()
     }
-}
-
-/// Whether an object that was read is the one that was seen: not every server heeds `If-Match`.
-pub(crate) fn is_same(seen: &ObjectIdentity, read: &ObjectIdentity) -> bool {
-    let tag = |tag: &str| tag.trim_start_matches("W/").trim_matches('"').to_owned();
-    let same_tag = match (&seen.e_tag, &read.e_tag) {
-        (Some(seen), Some(read)) => tag(seen) == tag(read),
-        _ => true,
-    };
-    same_tag && seen.size_bytes == read.size_bytes
 }
 
 fn log_object(meta: &ObjectMeta) -> LogObject {

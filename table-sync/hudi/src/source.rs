@@ -10,7 +10,7 @@ use table_sync_core::{
 };
 
 use crate::instant::Layout;
-use crate::log::{HudiLog, Slices, is_same};
+use crate::log::{HudiLog, Slices};
 use crate::properties::FILE_NAME;
 use crate::timeline::{Instant, Timeline, meta_key};
 use crate::{append, archived, guard, jump, late, state, unpublish};
@@ -122,10 +122,10 @@ impl SourceLog for HudiLog {
         if let Some(key) = known
             && let Some(object) = self.head(&key).await?
         {
-            return Ok(is_same(&seen.identity, &object.identity));
+            return Ok(seen.identity.is_same(&object.identity));
         }
         let Some(timeline) = Timeline::load(self).await? else { return Ok(false) };
-        let same = |instant: &Instant| is_same(&seen.identity, &instant.object.identity);
+        let same = |instant: &Instant| seen.identity.is_same(&instant.object.identity);
         // Archival takes old commits away without changing them.
         let archived = timeline.start.is_some_and(|start| requested < start);
         Ok(archived || timeline.commit(requested).is_some_and(same))
