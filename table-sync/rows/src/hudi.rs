@@ -38,6 +38,7 @@ use crate::error::RowsError;
 use crate::hash::RowHash;
 use crate::store::{Network, open_store_over, printable};
 use timeline::Listing;
+pub use timeline::Order;
 
 /// Rows that a slice hands on at once.
 const BATCH_ROWS: usize = 4096;
@@ -94,6 +95,9 @@ pub struct RowSummary {
     pub hash: String,
     /// The table's schema at that position as its commit has it, Avro JSON; none before one.
     pub schema: Option<String>,
+    /// Which commits the position has, if only this place's clock tells. For [`read_in_order`]
+    /// at a replica.
+    pub order: Option<Order>,
 }
 
 /// Reads every row of the table at `place`, as of `position` or the newest.
@@ -105,7 +109,19 @@ pub struct RowSummary {
 /// # Errors
 /// Any [`RowsError`]; `Unsupported` and `Gone` say nothing about the table's rows.
 pub async fn read(place: &Place, position: Option<&str>) -> Result<RowSummary, RowsError> {
-    let snapshot = Snapshot::open(place, position).await?;
+    read_in_order(place, position, None).await
+}
+
+/// [`read`], where the source has said which commits the position has.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_in_order(
+    place: &Place,
+    position: Option<&str>,
+    order: Option<&Order>,
+) -> Result<RowSummary, RowsError> {
+    let snapshot = Snapshot::open_in_order(place, position, order).await?;
     let (mut count, mut hash) = (0, RowHash::default());
     let mut rows = std::pin::pin!(snapshot.rows().await?);
     while let Some(batch) = rows.try_next().await? {
@@ -115,7 +131,8 @@ pub async fn read(place: &Place, position: Option<&str>) -> Result<RowSummary, R
     // A table to which nothing was written has no schema yet.
     let schema = snapshot.table.get_schema_in_avro_str().await.ok();
     let position = snapshot.position.as_ref().map(Position::to_string);
-    Ok(RowSummary { position, count, hash: hash.to_string(), schema })
+    let hash = hash.to_string();
+    Ok(RowSummary { position, count, hash, schema, order: snapshot.order.clone() })
 }
 
 /// A table at a position: its files are known to be there, and no row is read.
@@ -124,11 +141,20 @@ pub(crate) struct Snapshot {
     slices: Vec<FileSlice>,
     /// None if nothing has completed.
     pub(crate) position: Option<Position>,
+    order: Option<Order>,
     url: String,
 }
 
 impl Snapshot {
     pub(crate) async fn open(place: &Place, position: Option<&str>) -> Result<Self, RowsError> {
+        Self::open_in_order(place, position, None).await
+    }
+
+    async fn open_in_order(
+        place: &Place,
+        position: Option<&str>,
+        order: Option<&Order>,
+    ) -> Result<Self, RowsError> {
         let url = printable(&place.url);
         let listing = Listing::load(place.store()?, &place.url, &open(place).await?).await?;
         // Opened after the listing, so that it has every commit that the listing has.
@@ -137,18 +163,17 @@ impl Snapshot {
         configs.retain(|key, _| !METADATA_KEYS.contains(&key.as_str()));
         table.hudi_configs = Arc::new(HudiConfigs::new(configs));
         table.timeline.completed_commits.retain(|commit| listing.holds(commit));
-        let position = match position {
+        let (position, order) = match position {
             Some(text) => {
                 let position = listing.find(text)?;
-                listing.rewind(&mut table, position)?;
-                Some(position)
+                (Some(position), listing.rewind(&mut table, position, order)?)
             }
-            None => listing.newest(),
+            None => (listing.newest(), None),
         };
         let slices = table.get_file_slices(&ReadOptions::new()).await;
         let slices = slices.map_err(|error| RowsError::from_hudi(&url, error))?;
         whole::check(&table, &listing, &slices, &url).await?;
-        Ok(Self { table, slices, position, url })
+        Ok(Self { table, slices, position, order, url })
     }
 
     /// The table's rows in its own columns, slice by slice.

@@ -87,6 +87,9 @@ struct TableRequest {
     version: Option<u64>,
     /// Of a Hudi table, `<completion>_<instant>`; the newest if there is none.
     position: Option<String>,
+    /// Which commits of a Hudi table the position has; the answer of a table before this one with
+    /// the same position if there is none.
+    order: Option<hudi::Order>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -124,6 +127,17 @@ enum TableAnswer {
     },
     /// As another process of this program gave it.
     Relayed(serde_json::Value),
+}
+
+impl TableAnswer {
+    /// Which commits the position has, where the answer says.
+    fn order(&self) -> Option<hudi::Order> {
+        match self {
+            Self::Read { summary: Some(Summary::Hudi(summary)), .. } => summary.order.clone(),
+            Self::Relayed(answer) => serde_json::from_value(answer.get("order")?.clone()).ok(),
+            Self::Read { .. } => None,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -202,7 +216,14 @@ async fn answer(request: Request) -> Result<u8, Failure> {
 async fn rows(tables: Vec<TableRequest>) -> Result<u8, Failure> {
     let mut answers = Vec::new();
     let mut code = 0;
-    for table in tables {
+    let mut told: Option<(Option<String>, hudi::Order)> = None;
+    for mut table in tables {
+        if let Some((position, order)) = &told
+            && table.order.is_none()
+            && table.position == *position
+        {
+            table.order = Some(order.clone());
+        }
         let (answer, table_code) = match &table.ca_file {
             Some(ca_file) if table.format == Format::Hudi => relay(&table, ca_file).await?,
             _ => match judge(&table).await {
@@ -214,6 +235,9 @@ async fn rows(tables: Vec<TableRequest>) -> Result<u8, Failure> {
         };
         if table_code != 0 && code != FAILED {
             code = table_code;
+        }
+        if let Some(order) = answer.order() {
+            told = Some((table.position, order));
         }
         answers.push(answer);
     }
@@ -238,7 +262,8 @@ async fn judge(table: &TableRequest) -> Result<Summary, (u8, Failure)> {
         Format::Delta => read_delta(table, url, network).await.map(Summary::Delta),
         Format::Hudi => {
             let place = Place { url, options: table.options.clone(), network };
-            hudi::read(&place, table.position.as_deref()).await.map(Summary::Hudi)
+            let (position, order) = (table.position.as_deref(), table.order.as_ref());
+            hudi::read_in_order(&place, position, order).await.map(Summary::Hudi)
         }
     };
     read.map_err(|error| {

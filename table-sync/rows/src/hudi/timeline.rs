@@ -12,6 +12,7 @@ use hudi_core::table::Table;
 use hudi_core::timeline::instant::Instant;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
+use serde::{Deserialize, Serialize};
 use table_sync_core::{InstantTime, Position};
 use url::Url;
 
@@ -33,6 +34,27 @@ struct Completed {
     /// A savepoint has the id of the commit that it keeps.
     savepoint: bool,
     bytes: u64,
+}
+
+/// Which commits had completed at a position, where a place's clock tells.
+///
+/// Completion is the object's time in version 6, and a replica's objects have the times of their
+/// copies. So what the source says holds for its replicas as well.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// Ids of commits that had completed.
+    pub done: Vec<String>,
+    /// Ids of commits that completed later.
+    pub later: Vec<String>,
+}
+
+impl Order {
+    /// Whether a commit had completed; none where this does not say.
+    fn is_done(&self, commit: &Instant) -> Option<bool> {
+        let names = |ids: &[String]| ids.contains(&commit.timestamp);
+        names(&self.done).then_some(true).or_else(|| names(&self.later).then_some(false))
+    }
 }
 
 /// The completed actions of an active timeline, as it was listed.
@@ -106,29 +128,47 @@ impl Listing {
         self.positions().max()
     }
 
-    /// Takes from `table` every commit that had not completed at `position`.
+    /// Takes from `table` every commit that had not completed at `position`, as `order` says of
+    /// those that it knows, and else this store's clock. Answers which these are, where this
+    /// store holds the very position and names do not tell.
     ///
     /// # Errors
     /// [`RowsError::Gone`] if all that is known of the rows then is archived;
-    /// [`RowsError::Unsupported`] if this store's clock does not tell what had completed.
-    pub(super) fn rewind(&self, table: &mut Table, position: Position) -> Result<(), RowsError> {
+    /// [`RowsError::Unsupported`] if neither tells what had completed.
+    pub(super) fn rewind(
+        &self,
+        table: &mut Table,
+        position: Position,
+        order: Option<&Order>,
+    ) -> Result<Option<Order>, RowsError> {
         let commits = &mut table.timeline.completed_commits;
         let ends = self.ends(position);
+        let told = |commit: &Instant| order.and_then(|order| order.is_done(commit));
         let kept = |end: Position| -> Vec<bool> {
-            commits.iter().map(|commit| self.position(commit) <= Some(end)).collect()
+            let by_clock = |commit: &Instant| self.position(commit) <= Some(end);
+            commits.iter().map(|commit| told(commit).unwrap_or_else(|| by_clock(commit))).collect()
         };
         let unclear = || RowsError::Unsupported { feature: "times of completion".to_owned() };
         let end = *ends.first().ok_or_else(unclear)?;
         let keep = kept(end);
-        if ends.iter().any(|end| kept(*end) != keep) || self.is_tied(commits, position, end) {
+        let untold = commits.iter().filter(|commit| told(commit).is_none());
+        if ends.iter().any(|end| kept(*end) != keep) || self.is_tied(untold, position, end) {
             return Err(unclear());
         }
+        let own = (!self.named && end == position).then(|| {
+            let mut own = Order::default();
+            for (commit, keep) in commits.iter().zip(&keep) {
+                let ids = if *keep { &mut own.done } else { &mut own.later };
+                ids.push(commit.timestamp.clone());
+            }
+            own
+        });
         let mut keep = keep.into_iter();
         commits.retain(|_| keep.next().unwrap_or(false));
         if commits.is_empty() && self.archived {
             return Err(RowsError::Gone { url: self.url.clone(), position: position.to_string() });
         }
-        Ok(())
+        Ok(own)
     }
 
     /// Whether a commit was completed when the timeline was listed.
@@ -192,10 +232,15 @@ impl Listing {
 
     /// Whether a replica wrote a commit with a greater id in the same moment: its clock has not
     /// kept which of the two completed first.
-    fn is_tied(&self, commits: &[Instant], position: Position, end: Position) -> bool {
+    fn is_tied<'a>(
+        &self,
+        commits: impl IntoIterator<Item = &'a Instant>,
+        position: Position,
+        end: Position,
+    ) -> bool {
         let Position::Instant { completed: moment, requested } = end else { return false };
         second(position) != second(end)
-            && commits.iter().filter_map(|commit| self.position(commit)).any(|commit| {
+            && commits.into_iter().filter_map(|commit| self.position(commit)).any(|commit| {
                 matches!(commit, Position::Instant { completed, requested: id }
                     if completed == moment && id > requested)
             })
