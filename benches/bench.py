@@ -7,11 +7,17 @@ import platform
 import sys
 
 import copying
+import hudi_planning
 import idle
 import measure
 import planning
 
-CASES = {"plan": planning.run, "copy": copying.run, "idle": idle.run}
+CASES = {
+    "plan": planning.run,
+    "hudi": hudi_planning.run,
+    "copy": copying.run,
+    "idle": idle.run,
+}
 
 
 class Bench:
@@ -21,6 +27,7 @@ class Bench:
         self.binaries = arguments.binaries.resolve()
         self.work = arguments.work.resolve()
         self.python = arguments.python
+        self.hudi_python = arguments.hudi_python
         self.rounds = arguments.rounds
         self.huge = arguments.huge
         self.sections = []
@@ -56,7 +63,9 @@ def main():
     parser.add_argument("verb", choices=[*CASES, "all"])
     parser.add_argument("--binaries", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--python", help="one with deltalake; else the example `load` is run")
+    parser.add_argument("--python", help="one with the package deltalake")
+    parser.add_argument("--hudi-python", help="one with the package hudi")
+    parser.add_argument("--peer", action="append", default=[], help="what the footer calls one")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--huge", action="store_true")
     parser.add_argument("--out", type=pathlib.Path)
@@ -70,7 +79,8 @@ def main():
     except measure.Failed as failed:
         bench.log(f"benchmark failed: {failed}")
         return 1
-    footer = f"{before}; medians of {bench.rounds} interleaved rounds."
+    peers = f"; peers: {', '.join(arguments.peer)}" if arguments.peer else ""
+    footer = f"{before}; medians of {bench.rounds} interleaved rounds{peers}."
     print(footer, flush=True)
     if arguments.out:
         arguments.out.write_text("\n".join([*bench.sections, footer]) + "\n")

@@ -1,8 +1,7 @@
 """The peer of the planning benchmark with the Python package deltalake, the build that most use.
 
 `load.py FOLDER` opens the newest version. `load.py FOLDER --step` opens the version before it and
-then steps to the newest one. The last line of output is one JSON object, as that of the example
-`load` of table-sync-rows, which does the same with the crate.
+then steps to the newest one. The last line of output is one JSON object.
 """
 
 import json

@@ -59,11 +59,9 @@ def plan(bench, source, target, versions):
 
 
 def load(bench, table, *options):
-    """One load of the whole state by deltalake, as a Python package or as a crate."""
-    crate = bench.binaries / "examples" / "load"
+    """One load of the whole state by deltalake."""
     script = pathlib.Path(__file__).with_name("load.py")
-    peer = [bench.python, script] if bench.python else [crate]
-    return measure.run([*peer, table, *options])
+    return measure.run([bench.python, script, table, *options])
 
 
 def first_plan(bench, table):

@@ -4,6 +4,7 @@
 # Peers and servers are installed into the user's cache folder when they are missing; data goes
 # to a temporary folder that is removed at the end, whatever happens.
 set -euo pipefail
+started_in="$PWD"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/driftless"
@@ -11,23 +12,22 @@ target="${CARGO_TARGET_DIR:-target}"
 RCLONE=v1.76.0
 VERSITYGW=v1.8.0
 DELTALAKE=1.6.6
+HUDI=0.5.0
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 usage() {
     cat <<'TEXT'
-usage: benches/run.sh [plan|copy|idle|hudi|all] [option ...]
+usage: benches/run.sh [plan|hudi|copy|idle|all] [option ...]
 
   plan   first plan and next commit of a table of a million files, against deltalake
   copy   store to store, against rclone: many small objects, few large ones
   idle   requests and time of a pass over a table that is in sync
-  hudi   plans of a Hudi table of ten thousand instants and a million file groups; no peer,
-         no disk: the store is made up as it is listed
-  all    plan, copy and idle (default)
+  hudi   first plan and next commit of a Hudi table of 200,000 file groups, against hudi-rs;
+         planning alone on one of a million, which is made up as it is listed
+  all    everything above (default)
 
-  --peer PEER   plan: wheel = the Python package deltalake (default, seconds to install),
-                crate = the crate that the row judge uses (20 minutes to build)
   --rounds N    pairs per case (default 5)
   --huge        plan: also ten million files (4 GB on disk); copy: also one object of 50 GiB
   --no-build    take the binaries that are there
@@ -44,38 +44,48 @@ install_go() {
     GOBIN="$cache/bin" nice -n 10 go install "$2"
 }
 
+# `install_wheel deltalake 1.6.6`: a virtual environment of that name and version.
 install_wheel() {
-    [ -x "$cache/deltalake/bin/python" ] && return 0
-    say "installing the Python package deltalake $DELTALAKE into a virtual environment"
-    python3 -m venv "$cache/deltalake.new"
-    "$cache/deltalake.new/bin/python" -m pip install --quiet "deltalake==$DELTALAKE"
-    mv "$cache/deltalake.new" "$cache/deltalake"
+    local folder="$cache/$1-$2"
+    [ -x "$folder/bin/python" ] && return 0
+    say "installing the Python package $1 $2 into a virtual environment"
+    rm -rf "$folder.new"
+    python3 -m venv "$folder.new"
+    "$folder.new/bin/python" -m pip install --quiet "$1==$2"
+    mv "$folder.new" "$folder"
 }
 
 build() {
     say "building the release binaries"
     nice -n 5 cargo build --release -p driftless -p driftless-testdata
-    if [ "$peer" = crate ]; then
-        say "building the peer for planning; a first build of deltalake takes 20 minutes"
-        nice -n 5 cargo build --release -p table-sync-rows --example load
+    if wants hudi; then
+        nice -n 5 cargo build --release -p table-sync-hudi --example plan
     fi
 }
 
 verb=all
 case "${1:-}" in
-    plan | copy | idle | all) verb="$1"; shift ;;
-    hudi) exec nice -n 5 cargo run --release -p table-sync-hudi --example plan ;;
+    plan | hudi | copy | idle | all) verb="$1"; shift ;;
     help | -h | --help) usage; exit 0 ;;
 esac
+# `built rclone`: a Go program's name and version, as it was compiled.
+built() {
+    { go version -m "$(command -v "$1")" 2>/dev/null || true; } |
+        awk -v name="$1" '$1 == "mod" { version = $3 } END { print name, version }'
+}
+
+# Whether a case is among those that run.
+wants() { [ "$verb" = "$1" ] || [ "$verb" = all ]; }
 wants_build=yes
-peer=wheel
 arguments=()
 while [ $# -gt 0 ]; do
     case "$1" in
         --no-build) wants_build=no ;;
-        --peer) peer="${2:?--peer needs wheel or crate}"; shift ;;
         --huge) arguments+=("$1") ;;
-        --rounds | --out) arguments+=("$1" "${2:?$1 needs a value}"); shift ;;
+        --rounds) arguments+=("$1" "${2:?$1 needs a value}"); shift ;;
+        --out) out="${2:?$1 needs a value}"; shift
+            [[ $out = /* ]] || out="$started_in/$out"
+            arguments+=(--out "$out") ;;
         *) usage >&2; exit 2 ;;
     esac
     shift
@@ -83,18 +93,23 @@ done
 
 export PATH="$cache/bin:$PATH"
 have python3 || { say "no python3: install it, the measuring is written in it"; exit 1; }
-case "$verb" in
-    plan | all)
-        if [ "$peer" = wheel ]; then
-            install_wheel
-            arguments+=(--python "$cache/deltalake/bin/python")
-        fi
-        ;;
-esac
-if [ "$verb" = copy ] || [ "$verb" = all ]; then
+versions=()
+if wants plan; then
+    install_wheel deltalake "$DELTALAKE"
+    arguments+=(--python "$cache/deltalake-$DELTALAKE/bin/python")
+    versions+=("package deltalake $DELTALAKE")
+fi
+if wants hudi; then
+    install_wheel hudi "$HUDI"
+    arguments+=(--hudi-python "$cache/hudi-$HUDI/bin/python")
+    versions+=("package hudi $HUDI")
+fi
+if wants copy; then
     install_go rclone "github.com/rclone/rclone@$RCLONE"
     install_go versitygw "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW"
+    versions+=("$(built rclone)" "$(built versitygw)")
 fi
+for version in ${versions[@]+"${versions[@]}"}; do arguments+=(--peer "$version"); done
 [ "$wants_build" = no ] || build
 
 work="$(mktemp -d "${TMPDIR:-/tmp}/driftless-bench.XXXXXX")"

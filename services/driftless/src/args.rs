@@ -17,7 +17,7 @@ use self::help::{
     AFTER_HELP, COMPLETIONS_HELP, DEMO_HELP, INSPECT_HELP, PLAN_HELP, PROBE_HELP, STATUS_HELP,
     SYNC_HELP, VERIFY_HELP,
 };
-pub(crate) use self::hudi::{HudiArgs, HudiHistory, HudiReaders, HudiV6Window};
+pub(crate) use self::hudi::{HudiArgs, HudiHistory, HudiMetadata, HudiReaders, HudiV6Window};
 
 const LONG_ABOUT: &str = "\
 Keeps lakehouse tables identical across stores.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use table_sync_core::{
     Description, FileRef, FileStream, Hint, Late, Planned, Pointer, Position, Publication,
-    ReplicaError, ReplicaLog, ReplicaView, SeenCommit, SetDigest, SourceError, SourceLog,
+    ReplicaError, ReplicaLog, ReplicaView, Retire, SeenCommit, SetDigest, SourceError, SourceLog,
     SourceView,
 };
 use table_sync_delta::DeltaLog;
@@ -158,10 +158,9 @@ impl SourceLog for TableLog {
     async fn retirable(
         &self,
         view: &SourceView,
-        after: Option<Position>,
-        promised: Position,
+        retire: Retire,
     ) -> Result<FileStream, SourceError> {
-        self.log().retirable(view, after, promised).await
+        self.log().retirable(view, retire).await
     }
 
     async fn live_digest(

@@ -16,7 +16,9 @@ use table_sync_store::{
     ExpandError, Location, LocationError, OpenError, Settings, Store, StoreKind, expand, open,
 };
 
-use crate::args::{Globals, HudiArgs, HudiHistory, HudiReaders, HudiV6Window, Paths, Tables};
+use crate::args::{
+    Globals, HudiArgs, HudiHistory, HudiMetadata, HudiReaders, HudiV6Window, Paths, Tables,
+};
 use crate::config::Config;
 use crate::exit::CommandError;
 use crate::table_log::TableLog;
@@ -383,7 +385,7 @@ fn open_hudi(
     paths: &Paths,
     (slices, side): (Slices, Side),
 ) -> Result<HudiLog, CommandError> {
-    let HudiArgs { hudi_readers, hudi_v6_window, hudi_history } = paths.hudi;
+    let HudiArgs { hudi_readers, hudi_v6_window, hudi_history, hudi_metadata } = paths.hudi;
     let options = table_sync_hudi::Options {
         readers: match hudi_readers {
             HudiReaders::Zero => table_sync_hudi::Readers::Zero,
@@ -398,9 +400,12 @@ fn open_hudi(
             HudiHistory::Carry => table_sync_hudi::History::Carry,
             HudiHistory::Omit => table_sync_hudi::History::Omit,
         },
+        metadata_table: match hudi_metadata {
+            HudiMetadata::Drop => table_sync_hudi::MetadataTable::Drop,
+            HudiMetadata::Mirror => table_sync_hudi::MetadataTable::Mirror,
+        },
         slices,
         side,
-        ..table_sync_hudi::Options::default()
     };
     HudiLog::new(store.object_store(), location.table(), options).map_err(|error| {
         CommandError::arguments(

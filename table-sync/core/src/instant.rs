@@ -2,26 +2,33 @@
 
 use std::fmt;
 
-/// Digits of the longest id: `yyyyMMddHHmmssSSS`.
-const DIGITS_MAX: usize = 17;
+/// Digits of the longest time: `yyyyMMddHHmmssSSS`.
+const TIME_DIGITS: u8 = 17;
+const TIME_DIGITS_MAX: usize = TIME_DIGITS as usize;
+
+/// Digits that a metadata table of a release before 1.0 adds to the time of the instant after
+/// which it compacts or cleans.
+const SUFFIX_DIGITS: usize = 3;
 
 /// The id of an action on a Hudi timeline, or the time at which it completed.
 ///
 /// Usually a time of 17 digits (milliseconds) or 14 (seconds), in the writer's time zone; some
-/// are no times at all (`00000000000001`). Ordered as Hudi orders them: by text, so that a
-/// shorter id sorts before a longer one which it begins.
+/// are no times at all (`00000000000001`), and a metadata table may add three digits. Ordered as
+/// Hudi orders them: by text, so that a shorter id sorts before a longer one which it begins.
 ///
 /// Source: Hudi technical specification, "Timeline".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstantTime {
     /// The digits, filled up with zeros at the end: comparing numbers is then comparing texts.
     filled: u64,
+    /// What follows the digits of a time, 0 where nothing does.
+    suffix: u16,
     digits: u8,
 }
 
 impl InstantTime {
     /// The id that sorts before all others of its digits: no action has it.
-    pub const ZERO: Self = Self { filled: 0, digits: 1 };
+    pub const ZERO: Self = Self { filled: 0, suffix: 0, digits: 1 };
 
     /// The time as a 17-digit id in UTC. `ms`: since the epoch; times outside the years 0 to 9999
     /// give [`InstantTime::ZERO`].
@@ -34,16 +41,25 @@ impl InstantTime {
         Self::parse(&text).unwrap_or(Self::ZERO)
     }
 
-    /// Takes an id as timelines write it: 1 to 17 decimal digits; `None` for anything else.
+    /// Takes an id as timelines write it: 1 to 17 decimal digits, or 20; `None` for
+    /// anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        let count = text.len();
-        if count == 0 || count > DIGITS_MAX || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let (time, suffix) = text.split_at_checked(TIME_DIGITS_MAX).unwrap_or((text, ""));
+        let decimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if time.is_empty() || !decimal(text) || !matches!(suffix.len(), 0 | SUFFIX_DIGITS) {
             return None;
         }
-        let value: u64 = text.parse().ok()?;
-        let missing = u32::try_from(DIGITS_MAX - count).ok()?;
-        let filled = value.checked_mul(10u64.checked_pow(missing)?)?;
-        Some(Self { filled, digits: u8::try_from(count).ok()? })
+        let missing = u32::try_from(TIME_DIGITS_MAX.checked_sub(time.len())?).ok()?;
+        let filled = time.parse::<u64>().ok()?.checked_mul(10u64.checked_pow(missing)?)?;
+        let suffix = if suffix.is_empty() { 0 } else { suffix.parse().ok()? };
+        Some(Self { filled, suffix, digits: u8::try_from(text.len()).ok()? })
+    }
+
+    /// The time without what a metadata table added to it.
+    #[must_use]
+    pub fn without_suffix(self) -> Self {
+        let digits = self.digits.min(TIME_DIGITS);
+        Self { suffix: 0, digits, ..self }
     }
 }
 
@@ -64,8 +80,13 @@ fn civil_of_days(days: i64) -> (i64, i64, i64) {
 
 impl fmt::Display for InstantTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{:0width$}", self.filled, width = DIGITS_MAX);
-        f.write_str(text.get(..usize::from(self.digits)).unwrap_or(&text))
+        let Self { filled, suffix, digits } = self;
+        let text = format!(
+            "{filled:0time$}{suffix:0after$}",
+            time = TIME_DIGITS_MAX,
+            after = SUFFIX_DIGITS
+        );
+        f.write_str(text.get(..usize::from(*digits)).unwrap_or(&text))
     }
 }
 
@@ -82,11 +103,31 @@ mod tests {
 
     #[test]
     fn ids_keep_their_digits() {
-        for text in ["20240102030405678", "20240102030405", "00000000000001", "0", "001"] {
+        let ids = ["20240102030405678", "20240102030405", "00000000000001", "0", "001"];
+        for text in ids.into_iter().chain(["20240102030405678001", "20240102030405678000"]) {
             assert_eq!(InstantTime::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "x", "2024-01-02", "202401020304056789", "-1", "+1", " 1"] {
+        for text in ["", "x", "2024-01-02", "-1", "+1", " 1", "20240102030405678+01"] {
             assert_eq!(InstantTime::parse(text), None, "{text}");
+        }
+        for text in [
+            "202401020304056780",
+            "2024010203040567800",
+            "202401020304056780012",
+            "2024010203040567\u{e9}",
+        ] {
+            assert_eq!(InstantTime::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_suffix_is_taken_off() {
+        for (text, time) in [
+            ("20240102030405678001", "20240102030405678"),
+            ("20240102030405678", "20240102030405678"),
+            ("20240102", "20240102"),
+        ] {
+            assert_eq!(InstantTime::parse(text).unwrap().without_suffix().to_string(), time);
         }
     }
 
@@ -108,7 +149,9 @@ mod tests {
     fn ids_sort_as_their_text_does() {
         let mut random = fastrand::Rng::with_seed(7);
         let text = |random: &mut fastrand::Rng| {
-            let count = random.usize(1..=DIGITS_MAX);
+            let count = random.usize(1..=TIME_DIGITS_MAX + 1);
+            let count =
+                if count > TIME_DIGITS_MAX { TIME_DIGITS_MAX + SUFFIX_DIGITS } else { count };
             (0..count).map(|_| random.char('0'..='2')).collect::<String>()
         };
         for _ in 0..10_000 {

@@ -37,11 +37,11 @@ pub use lint::{LintError, lint};
 pub use path::{PathError, RelPath};
 pub use plan::{Plan, PlanInput, Planned, PlannedKind, Refusal, Start, plan};
 pub use position::Position;
-pub use publication::{Body, Expect, Kind, Op, Publication, SpoolFile, Step};
+pub use publication::{Body, Expect, Kind, Op, Publication, SpoolFile, Step, Window};
 pub use replica::{Hint, Pointer, ReplicaError, ReplicaLog, ReplicaView};
 pub use source::{
     BaseEntry, CommitEntry, CommitSet, Description, Detail, FileStream, Follows, Late, LogObject,
-    SeenCommit, SourceError, SourceLog, SourceView,
+    Retire, SeenCommit, SourceError, SourceLog, SourceView,
 };
 
 /// An error from a library below, kept only as a cause.

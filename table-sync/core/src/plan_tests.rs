@@ -360,6 +360,7 @@ mod set {
                 retracted: ids(case.retracted),
                 switchable: case.switchable,
                 shape: case.shape,
+                forgets: false,
                 wait: None,
             }),
             ..SourceView::default()

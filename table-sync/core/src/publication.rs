@@ -20,6 +20,19 @@ pub enum Kind {
     Attach,
 }
 
+/// When some readers see a mixture of two states, because of a publication that no single write
+/// can carry out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Window {
+    /// Never.
+    #[default]
+    None,
+    /// From the step that reveals the position until the last one.
+    UntilDone,
+    /// From that step until a later publication is done.
+    Beyond,
+}
+
 /// The ordered writes of one position at one target.
 #[derive(Debug, Clone)]
 pub struct Publication {
@@ -33,16 +46,19 @@ pub struct Publication {
     pub staged: Vec<Step>,
     /// Writes, in order. Each is done before the next starts.
     pub steps: Vec<Step>,
-    /// Some readers see a mixture of two states from the step that reveals the position until the
-    /// last one. How long that took is reported.
-    pub window: bool,
+    /// When some readers see a mixture of two states. For how long they may have is reported.
+    pub window: Window,
+    /// Some readers see such a mixture already, since a publication that was not finished or that
+    /// said [`Window::Beyond`]. Once this one is done they do not, unless it says so too.
+    pub mends: bool,
 }
 
 impl Publication {
     /// One that stages nothing.
     pub fn of(position: Position, kind: Kind, steps: Vec<Step>) -> Self {
         let (ahead, staged) = (Vec::new(), Vec::new());
-        Self { position, kind, ahead, staged, steps, window: false }
+        let window = Window::None;
+        Self { position, kind, ahead, staged, steps, window, mends: false }
     }
 
     /// Every write, to be changed.

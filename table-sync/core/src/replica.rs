@@ -20,6 +20,8 @@ pub struct ReplicaView {
     pub unfinished: Option<Position>,
     /// The lowest position that readers can open.
     pub earliest_readable: Option<Position>,
+    /// Files that only positions below this one need were removed, as far as it is remembered.
+    pub retired_through: Option<Position>,
     /// What [`ReplicaLog::pointer`] found; `None` until it was asked.
     pub pointer: Option<Pointer>,
     /// The objects of the log that were listed.

@@ -46,6 +46,9 @@ pub struct CommitSet {
     pub shape: u32,
     /// A base can take the place of what a replica holds already, in one write.
     pub switchable: bool,
+    /// Commits leave the log when later ones come: of what is older than all of it, nothing tells
+    /// since when readers see it.
+    pub forgets: bool,
     /// Why nothing can be published just now although nobody needs to act, where that is so.
     pub wait: Option<String>,
 }
@@ -57,7 +60,8 @@ pub struct CommitEntry {
     pub position: Position,
     /// What it builds on.
     pub follows: Follows,
-    /// When the store created the object, ms since the epoch.
+    /// When the store created the object, or, at a replica, when it became visible there: ms since
+    /// the epoch.
     pub committed_ms: i64,
 }
 
@@ -172,6 +176,19 @@ pub struct Late {
     pub warnings: Vec<String>,
 }
 
+/// What retirement may take away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retire {
+    /// Through which position it was done before.
+    pub after: Option<Position>,
+    /// The oldest position that was current within the retention.
+    pub promised: Position,
+    /// When the retention began, or an earlier time, on the store's clock: ms since the epoch.
+    pub before_ms: i64,
+    /// All that had been written by then was visible by then.
+    pub complete: bool,
+}
+
 /// A table's log at the source, read-only. Implementations describe; they never write.
 #[async_trait]
 pub trait SourceLog: Send + Sync {
@@ -251,17 +268,16 @@ pub trait SourceLog: Send + Sync {
         position: Position,
     ) -> Result<FileStream, SourceError>;
 
-    /// Files that only positions below `promised` need: taken out of the table by commits above
-    /// `after` and up to `promised`, and needed neither by `promised` nor by anything above it.
+    /// Objects that only positions below the promised one need: taken out of the table by commits
+    /// above `after` and up to `promised`, and needed neither there nor by anything above it.
     ///
     /// A format that cannot tell retires nothing.
     async fn retirable(
         &self,
         view: &SourceView,
-        after: Option<Position>,
-        promised: Position,
+        retire: Retire,
     ) -> Result<FileStream, SourceError> {
-        let _ = (view, after, promised);
+        let _ = (view, retire);
         Ok(Box::pin(futures::stream::empty()))
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use table_sync_core::{
-    Description, FileRef, FileStream, Late, Planned, PlannedKind, Position, ReplicaView,
+    Description, FileRef, FileStream, Late, Planned, PlannedKind, Position, ReplicaView, Retire,
     SeenCommit, SetDigest, SourceError, SourceLog, SourceView,
 };
 
@@ -127,17 +127,16 @@ impl SourceLog for DeltaLog {
     async fn retirable(
         &self,
         view: &SourceView,
-        after: Option<Position>,
-        promised: Position,
+        retire: Retire,
     ) -> Result<FileStream, SourceError> {
-        let promised = version(promised);
+        let promised = version(retire.promised);
         let listing = self.covering(view, promised).await?;
         let replays = self.replay(view, promised).await?;
         let replay = live::first_readable(&self.reader, replays).await?;
         let live = replay.files(&self.reader);
         let head = view.head().map_or(promised, version);
         // The change data of `after` itself was kept as long as it was the promised version.
-        let range = after.map_or(0, version)..=promised;
+        let range = retire.after.map_or(0, version)..=promised;
         let later = promised.saturating_add(1)..=head;
         crate::retire::retirable(&self.reader, &listing, range, live, later).await
     }

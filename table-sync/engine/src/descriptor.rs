@@ -39,15 +39,36 @@ pub struct Descriptor {
     /// Files that only positions below this one need were removed.
     #[serde(default)]
     pub retired_through: Option<Position>,
+    /// The same, where the removal has begun and is not known to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retiring: Option<Position>,
+    /// When the replica held all that the source had committed, oldest first: only for logs that
+    /// do not tell since when something is visible.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub complete: Vec<Complete>,
     /// Fencing number of the owner that deletes; grows with each owner.
     #[serde(default)]
     pub epoch: u64,
 }
 
+/// A moment at which a replica held all that its source had committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complete {
+    /// Its head then.
+    pub head: Position,
+    /// When, by the target's clock: ms since the epoch.
+    pub at_ms: i64,
+}
+
 impl Descriptor {
     /// The lowest position that readers can open, given the lowest one that the log shows.
     pub(crate) fn earliest(&self, log: Option<Position>) -> Option<Position> {
-        log.max(self.retired_through.filter(|_| log.is_some()))
+        log.max(self.retired().filter(|_| log.is_some()))
+    }
+
+    /// Below this position files may be gone.
+    pub(crate) fn retired(&self) -> Option<Position> {
+        self.retired_through.max(self.retiring)
     }
 
     pub(crate) fn hint(&self) -> Option<Hint> {

@@ -1,7 +1,7 @@
 //! One target during a pass: what stopped it, and what was done there.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use table_sync_core::{BlockCode, Blocked, Position, ReplicaView};
@@ -10,6 +10,7 @@ use table_sync_store::{ReadError, WriteError};
 use tokio::sync::Notify;
 
 use crate::report::{Failure, FailureCode};
+use crate::windows::Windows;
 use crate::{Source, Target};
 
 /// Why nothing more is done at a target in this round.
@@ -46,8 +47,7 @@ pub(crate) struct Lane {
     pub(crate) copied_files: AtomicU64,
     pub(crate) copied_bytes: AtomicU64,
     pub(crate) skipped_files: AtomicU64,
-    /// Publications during which some readers saw a mixture, and for how long.
-    pub(crate) windows: Mutex<Vec<(Position, Duration)>>,
+    pub(crate) windows: Arc<Windows>,
 }
 
 impl Lane {
@@ -56,6 +56,7 @@ impl Lane {
         target: Target,
         replica: ReplicaView,
         ours_from_start: bool,
+        windows: Arc<Windows>,
     ) -> Self {
         let same_store = target.store.can_copy_from(&source.store);
         Self {
@@ -71,7 +72,7 @@ impl Lane {
             copied_files: AtomicU64::new(0),
             copied_bytes: AtomicU64::new(0),
             skipped_files: AtomicU64::new(0),
-            windows: Mutex::default(),
+            windows,
         }
     }
 

@@ -32,6 +32,7 @@ mod retry;
 mod survey;
 mod transfer;
 mod verify;
+mod windows;
 
 pub use clock::{Clock, SystemClock};
 pub use descriptor::{Descriptor, descriptor_key, probe_key};
@@ -42,3 +43,4 @@ pub use progress::{Event, Progress, Quiet};
 pub use report::{Failure, FailureCode, PassReport, TargetReport};
 pub use survey::{Estimate, TargetStatus, estimate, status};
 pub use verify::{Difference, Level, VerifyReport, verify};
+pub use windows::WindowReport;

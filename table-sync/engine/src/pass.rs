@@ -78,7 +78,7 @@ pub async fn pass(
             }
             Some(outcome) = groups.next() => {
                 source_head = source_head.max(outcome.source_head);
-                reports.extend(outcome.done.into_iter().map(|run| (run.index, run.report)));
+                reports.extend(outcome.done.into_iter().map(|run| (run.index, run.into_report())));
             }
         }
     }
@@ -277,7 +277,7 @@ async fn round(
             run.warn(context, warning.clone());
         }
         if let Some(stop) = lane.stopped() {
-            run.stop(stop.clone());
+            end(context, view, run, stop.clone()).await;
         }
     }
     outcome.halt
@@ -289,9 +289,6 @@ fn account(run: &mut Run, lane: &Lane, published: &[Planned]) {
     run.report.copied_files += files;
     run.report.copied_bytes += bytes;
     run.report.skipped_files += skipped;
-    let windows = lane.windows.lock().unwrap_or_else(|lock| lock.into_inner());
-    run.report.windows.extend(windows.iter().copied());
-    drop(windows);
     note_published(run, published);
 }
 
@@ -300,7 +297,8 @@ fn lane_of(context: &Context, run: &Run) -> Option<Arc<Lane>> {
         return None;
     }
     let ours = run.arrival.as_ref().is_some_and(|arrival| arrival.ours_from_start());
-    let lane = Lane::new(&context.source, run.target.clone(), run.view.clone(), ours);
+    let (target, windows) = (run.target.clone(), Arc::clone(&run.windows));
+    let lane = Lane::new(&context.source, target, run.view.clone(), ours, windows);
     Some(Arc::new(lane))
 }
 
@@ -359,7 +357,7 @@ async fn finish(context: &Context, view: &SourceView, run: &mut Run) -> Result<(
     arrive::remember(context, run, settled).await?;
     match context.options.retire {
         Some(retention) if run.plan.refusal.is_none() => {
-            retire::retire(context, run, retention).await
+            retire::retire(context, view, run, retention).await
         }
         _ => Ok(()),
     }
@@ -411,9 +409,16 @@ async fn settle_halt(
         let blocked_here = !run.plan.publications.is_empty();
         if blocked_here {
             finish_before_stop(context, view, run).await;
-            run.stop(stop.clone());
+            end(context, view, run, stop.clone()).await;
         }
     }
+}
+
+/// Ends a run. While one waits for the source, what an earlier pass left undone is not left so.
+async fn end(context: &Context, view: &SourceView, run: &mut Run, stop: Stop) {
+    let waits = matches!(stop, Stop::Held(_)) && !run.finished;
+    let undone = if waits { attach::late(context, view, run).await.err() } else { None };
+    run.stop(undone.unwrap_or(stop));
 }
 
 /// What was published before the stop is real: observe it once more and remember it.

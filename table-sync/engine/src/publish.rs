@@ -10,18 +10,18 @@
 //! - An unknown outcome is resolved by reading back, never by trying again blindly.
 
 use std::path::Path;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use table_sync_core::{
     BlockCode, Blocked, Body, BoxError, Expect, ObjectIdentity, Op, Publication, RelPath, Step,
+    Window,
 };
 use table_sync_store::{Precondition, ReadError, WriteError};
 
-use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
 
+use crate::Target;
 use crate::lane::{
     Stop, final_stop, source_read_failure, target_read_failure, target_write_failure,
 };
@@ -29,7 +29,7 @@ use crate::options::object_key;
 use crate::report::{Failure, FailureCode};
 use crate::retry::Budget;
 use crate::transfer::Context;
-use crate::{Event, Target};
+use crate::windows::Windows;
 
 /// Carries out what must be there before the files of a publication are.
 pub(crate) async fn carry_out_ahead(
@@ -45,34 +45,32 @@ pub(crate) async fn carry_out_ahead(
 
 /// Carries out a publication, whose files are there. On `Err` some of its steps may be done; doing
 /// all of it again is harmless.
-///
-/// Answers for how long some readers saw a mixture, where the publication has such a window.
 pub(crate) async fn carry_out(
     context: &Context,
     target: &Target,
     publication: &Publication,
-) -> Result<Option<Duration>, Stop> {
+    windows: &Windows,
+) -> Result<(), Stop> {
+    let (progress, position) = (context.progress.as_ref(), publication.position);
+    if publication.mends {
+        windows.open(progress, &target.url, position);
+    }
     carry_out_ahead(context, target, publication).await?;
     let staged = publication.staged.iter();
     let staged: Vec<_> =
         staged.map(|step| carry_out_step(context, target, publication, step)).collect();
     let at_once = context.options.transfers.get();
     stream::iter(staged).buffer_unordered(at_once).try_collect::<()>().await?;
-    let mut opened: Option<Instant> = None;
     for step in &publication.steps {
-        if publication.window && step.reveals.is_some() && opened.is_none() {
-            opened = Some(Instant::now());
-            let (target, position) = (&target.url, publication.position);
-            context.progress.event(Event::WindowOpened { target, position });
+        if publication.window != Window::None && step.reveals.is_some() {
+            windows.open(progress, &target.url, position);
         }
         carry_out_step(context, target, publication, step).await?;
     }
-    let window = opened.map(|at| at.elapsed());
-    if let Some(time) = window {
-        let (target, position) = (&target.url, publication.position);
-        context.progress.event(Event::WindowClosed { target, position, time });
+    if publication.window != Window::Beyond {
+        windows.close(progress, &target.url);
     }
-    Ok(window)
+    Ok(())
 }
 
 /// How one attempt at a step ended, when it is not done.

@@ -1,9 +1,10 @@
 //! What a pass did, per target.
 
 use std::fmt;
-use std::time::Duration;
 
 use table_sync_core::{Blocked, Position, TableState, with_causes};
+
+use crate::WindowReport;
 
 /// One pass over one table.
 #[derive(Debug, Clone)]
@@ -49,8 +50,8 @@ pub struct TargetReport {
     pub failure: Option<Failure>,
     /// What a person may want to know.
     pub warnings: Vec<String>,
-    /// Publications during which some readers saw a mixture of two states, and for how long.
-    pub windows: Vec<(Position, Duration)>,
+    /// Times during which some readers saw a mixture of two states.
+    pub windows: Vec<WindowReport>,
 }
 
 impl TargetReport {

@@ -103,7 +103,7 @@ fn context(source: &Source, options: &Options, progress: Arc<dyn Progress>) -> C
 }
 
 async fn fill(context: &Context, target: &Target, surveyed: Surveyed, estimate: &mut Estimate) {
-    let Surveyed { view, replica, plan } = surveyed;
+    let Surveyed { view, replica, plan, .. } = surveyed;
     estimate.source_head = view.head();
     estimate.plan = plan;
     let fresh = replica.objects.is_empty();
@@ -234,10 +234,10 @@ fn set_blocked(status: &mut TargetStatus, blocked: Blocked) {
 }
 
 async fn fill_status(context: &Context, surveyed: &Surveyed, status: &mut TargetStatus) {
-    let Surveyed { view, replica, plan } = surveyed;
+    let Surveyed { view, replica, earliest_readable, plan } = surveyed;
     status.source_head = view.head();
     status.head = replica.head;
-    status.earliest_readable = replica.earliest_readable;
+    status.earliest_readable = *earliest_readable;
     let commits: Vec<_> =
         view.commits.iter().map(|commit| (commit.position, commit.committed_ms)).collect();
     let now_ms = context.options.clock.now_ms();

@@ -59,7 +59,7 @@ pub(crate) async fn describe(
 /// were written after the plan are named after it, and readers up to 0.15 need it as well.
 ///
 /// Source: Hudi `HoodieFileGroup.addBaseFile`, `BaseHoodieTableFileIndex.getActiveTimeline`.
-fn plans(timeline: &Timeline, instant: &Instant, commit: &CommitMetadata) -> Vec<Step> {
+pub(crate) fn plans(timeline: &Timeline, instant: &Instant, commit: &CommitMetadata) -> Vec<Step> {
     let mut planned = BTreeSet::from([instant.name.requested]);
     if timeline.layout == Layout::V1 {
         let names = commit.writes.iter().map(|write| FileName::parse(write.path.file_name()));

@@ -68,7 +68,11 @@ pub(crate) async fn deleted(
     Ok(files)
 }
 
-async fn taken_back(log: &HudiLog, instant: &Instant) -> Result<Arc<[InstantTime]>, SourceError> {
+/// Ids that one rollback or restore took back.
+pub(crate) async fn taken_back(
+    log: &HudiLog,
+    instant: &Instant,
+) -> Result<Arc<[InstantTime]>, SourceError> {
     let (key, identity) = (&instant.key, &instant.object.identity);
     if let Some(known) = log.cache(|cache| cache.retracted(key, identity)) {
         return Ok(known);

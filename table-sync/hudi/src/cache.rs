@@ -1,11 +1,12 @@
 //! What was read of a timeline before, and does not change: each object is read once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use table_sync_core::{InstantTime, ObjectIdentity, RelPath};
 
 use crate::metadata::CommitMetadata;
+use crate::poll::Seen;
 
 /// Most decoded commits that are kept. A commit of a million files takes some hundred MB, which
 /// is why their files are counted as well.
@@ -19,6 +20,10 @@ const FILES_MAX: usize = 1 << 20;
 pub(crate) struct Cache {
     /// Where completed commits lie, by id, as the last look at the timeline showed them.
     keys: HashMap<InstantTime, RelPath>,
+    /// Replace commits of a replica whose files are gone.
+    hide_nothing: HashSet<InstantTime>,
+    /// The last look, for polls.
+    seen: Option<Seen>,
     commits: HashMap<RelPath, (ObjectIdentity, Arc<CommitMetadata>)>,
     files: usize,
     /// Ids that a rollback or restore took back, by its key.
@@ -39,6 +44,22 @@ pub(crate) struct Archived {
 impl Cache {
     pub(crate) fn put_keys(&mut self, keys: impl Iterator<Item = (InstantTime, RelPath)>) {
         self.keys = keys.collect();
+    }
+
+    pub(crate) fn hides_nothing(&self, replacing: InstantTime) -> bool {
+        self.hide_nothing.contains(&replacing)
+    }
+
+    pub(crate) fn put_hides_nothing(&mut self, replacing: InstantTime) {
+        self.hide_nothing.insert(replacing);
+    }
+
+    pub(crate) fn put_seen(&mut self, seen: Seen) {
+        self.seen = Some(seen);
+    }
+
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        self.seen.clone()
     }
 
     pub(crate) fn key(&self, requested: InstantTime) -> Option<RelPath> {

@@ -13,7 +13,8 @@
 //!   rows again without them. Nothing at or above the floor is ever deleted.
 //! - Deletes go from the oldest id on, plans before what completes them.
 //! - Where logs of the new state lie on an instant that is held and too young, the state is right
-//!   only once that instant is deleted: the window in between is reported, or refused.
+//!   only once that instant is deleted, or where it must stay, once a newer commit is published:
+//!   the window in between is reported, or refused.
 //!
 //! Source: Hudi `CompletionTimeQueryViewV1`, `HoodieFileGroup.getBaseInstantTime`; seen with
 //! Spark 3.5 and Hudi 0.15, 1.0 and 1.2: `docs/hudi.md`.
@@ -21,15 +22,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use table_sync_core::{
-    BlockCode, Blocked, Body, InstantTime, Op, Position, Publication, RelPath, SourceError, Step,
+    BlockCode, Blocked, Body, InstantTime, Kind, Op, Position, Publication, RelPath, SourceError,
+    Step, Window,
 };
 
 use crate::file_name::FileName;
 use crate::instant::{Action, InstantName, Layout, State};
 use crate::log::{HudiLog, Readers, V6Window};
 use crate::properties::TableType;
-use crate::state;
 use crate::timeline::{Instant, Timeline};
+use crate::{retire, state};
 
 /// Whether a table's replicas need the guard.
 pub(crate) fn applies(log: &HudiLog, timeline: &Timeline) -> bool {
@@ -125,31 +127,67 @@ pub(crate) async fn tailor(
             );
             return Err(Blocked::at(BlockCode::V6Window, position, message).into());
         }
-        publication.window = true;
+        publication.window = Window::UntilDone;
     }
+    let newest = newest_id(&holds).map_or(id, |newest| newest.max(id));
+    if holds.misplaces(&bases, floor, newest) {
+        publication.window = Window::Beyond;
+    }
+    publication.mends = is_mixed(log, timeline, held).await?;
     publication.steps.extend(deletes(held, floor));
     Ok(publication)
 }
 
-/// What an interrupted publication left below the floor.
+/// Whether readers of 1.x misplace logs in the state that a replica holds: a publication was
+/// interrupted, or waits for a later one.
+pub(crate) async fn is_mixed(
+    log: &HudiLog,
+    timeline: &Timeline,
+    held: &Timeline,
+) -> Result<bool, SourceError> {
+    let holds = Holds::of(held);
+    let Some(newest) = newest_id(&holds) else { return Ok(false) };
+    let Some(head) = timeline.commits().into_iter().rev().find(|at| holds.has(at)) else {
+        return Ok(false);
+    };
+    let bases = log_bases(log, timeline, head.position()).await?;
+    Ok(holds.misplaces(&bases, InstantTime::ZERO, newest))
+}
+
+/// The newest id that a replica's timeline holds.
+fn newest_id(holds: &Holds) -> Option<InstantTime> {
+    holds.times.keys().next_back().copied()
+}
+
+/// What an interrupted publication left below the floor, to be deleted; `None` where nothing is.
 pub(crate) async fn left_below(
     log: &HudiLog,
     timeline: &Timeline,
     held: &Timeline,
-) -> Result<Vec<Step>, SourceError> {
+    through: Position,
+) -> Result<Option<Publication>, SourceError> {
     let writes = held.commits().into_iter().filter(|at| at.name.action.writes_data());
-    let Some(newest) = writes.map(|at| at.name.requested).max() else {
-        return Ok(Vec::new());
+    let Some(newest) = writes.map(|at| at.name.requested).max() else { return Ok(None) };
+    let holds = Holds::of(held);
+    let floor = floor(log, timeline, &holds, newest).await?;
+    let steps = deletes(held, floor);
+    if steps.is_empty() {
+        return Ok(None);
+    }
+    let mends = is_mixed(log, timeline, held).await?;
+    let bases = log_bases(log, timeline, through).await?;
+    let window = match holds.misplaces(&bases, floor, newest) {
+        true => Window::Beyond,
+        false => Window::None,
     };
-    let floor = floor(log, timeline, &Holds::of(held), newest).await?;
-    Ok(deletes(held, floor))
+    Ok(Some(Publication { mends, window, ..Publication::of(through, Kind::Attach, steps) }))
 }
 
 /// What a replica's timeline holds.
 struct Holds {
     /// Last modification of completed writes, in whole seconds, as an id in UTC.
     times: BTreeMap<InstantTime, InstantTime>,
-    /// Replace commits.
+    /// Replace commits that may hide files which are still there.
     replacing: BTreeSet<InstantTime>,
     /// Plans of compactions that are still to come.
     plans: BTreeSet<InstantTime>,
@@ -161,14 +199,30 @@ impl Holds {
         let whole = |ms: i64| ms - ms.rem_euclid(1_000);
         let time =
             |at: &&Instant| (at.name.requested, InstantTime::of_ms(whole(at.object.modified_ms)));
+        let is_hiding = |id: &InstantTime| held.hiding.as_ref().is_none_or(|ids| ids.contains(id));
         let replacing = commits.iter().filter(|at| at.name.action == Action::ReplaceCommit);
         let times: BTreeMap<_, _> = commits.iter().map(time).collect();
         let pending = held.instants.iter().filter(|at| !at.is_completed());
         Self {
             plans: pending.map(|at| at.name.requested).collect(),
             times,
-            replacing: replacing.map(|at| at.name.requested).collect(),
+            replacing: replacing.map(|at| at.name.requested).filter(is_hiding).collect(),
         }
+    }
+
+    fn has(&self, instant: &Instant) -> bool {
+        self.times.contains_key(&instant.name.requested)
+    }
+
+    /// Whether logs lie on an instant at or above `floor` that looks younger than the newest one.
+    fn misplaces(
+        &self,
+        bases: &BTreeSet<InstantTime>,
+        floor: InstantTime,
+        newest: InstantTime,
+    ) -> bool {
+        let mut bases = bases.iter().filter(|base| **base >= floor);
+        bases.any(|base| self.young(base).is_some_and(|time| time >= newest))
     }
 
     /// When readers think that a base completed, where the timeline holds it.
@@ -198,8 +252,30 @@ async fn floor(
     Ok(below.map_or(floor, |(below, _)| *below))
 }
 
-/// Replace commits that hide files which are still at the target: none of a replica's files is
-/// deleted by publishing, so all that ever replaced something.
+/// Of a replica's timeline, the replace commits that hide files which are still there: publishing
+/// deletes none, but retirement does.
+pub(crate) async fn hiding(
+    log: &HudiLog,
+    held: &Timeline,
+) -> Result<BTreeSet<InstantTime>, SourceError> {
+    let commits = held.commits().into_iter();
+    let mut hiding = BTreeSet::new();
+    for instant in commits.filter(|at| at.name.action == Action::ReplaceCommit) {
+        let id = instant.name.requested;
+        if log.cache(|cache| cache.hides_nothing(id)) {
+            continue;
+        }
+        if retire::hides(log, held, id).await? {
+            hiding.insert(id);
+        } else {
+            // Files of a group that is replaced are not written again.
+            log.cache(|cache| cache.put_hides_nothing(id));
+        }
+    }
+    Ok(hiding)
+}
+
+/// Replace commits whose instants must stay.
 async fn replacing(
     log: &HudiLog,
     timeline: &Timeline,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use table_sync_core::{BlockCode, Blocked, Position, Role, SourceError, SourceLog as _};
 
 use crate::instant::{Layout, State};
-use crate::log::{HudiLog, Slices};
+use crate::log::{HudiLog, MetadataTable, Slices};
 use crate::properties::{Properties, TableType};
 use crate::state;
 use crate::timeline::{Timeline, read_properties, supported};
@@ -96,7 +96,7 @@ impl HudiLog {
         note_properties(found, &properties);
         supported(&properties)?;
         let Some(timeline) = Timeline::load(self).await? else { return Ok(()) };
-        note_timeline(found, &timeline);
+        note_timeline(found, &timeline, self.options().metadata_table);
         // What stands against replication shows here as it would in a pass.
         self.observe(None).await?;
         let Some(head) = found.head else { return Ok(()) };
@@ -154,7 +154,7 @@ fn note_properties(found: &mut Inspection, properties: &Properties) {
     }
 }
 
-fn note_timeline(found: &mut Inspection, timeline: &Timeline) {
+fn note_timeline(found: &mut Inspection, timeline: &Timeline, metadata_table: MetadataTable) {
     found.head = timeline.commits().last().map(|head| head.position());
     let completed = timeline.instants.iter().filter(|instant| instant.is_completed());
     found.completed_instants = completed.count() as u64;
@@ -184,8 +184,16 @@ fn note_timeline(found: &mut Inspection, timeline: &Timeline) {
     }
     if !found.metadata_partitions.is_empty() {
         found.warnings.push(
-            "a copy has no metadata table: its readers list storage, and indexes of it are not used"
-                .to_owned(),
+            match metadata_table {
+                MetadataTable::Drop => {
+                    "a copy has no metadata table: its readers list storage, and indexes of it \
+                     are not used"
+                }
+                MetadataTable::Mirror => {
+                    "a copy has files and statistics of the metadata table, and none of its indexes"
+                }
+            }
+            .to_owned(),
         );
     }
 }

@@ -24,11 +24,11 @@ use table_sync_core::{
 
 use crate::file_name::FileName;
 use crate::instant::{Action, Layout};
-use crate::log::{History, HudiLog, META_FOLDER, MetadataTable, io_error};
+use crate::log::{History, HudiLog, META_FOLDER, io_error};
 use crate::properties::{Properties, TableType, key};
 use crate::state;
 use crate::timeline::{Timeline, properties_key};
-use crate::{archived, guard, unpublish};
+use crate::{archived, guard, mirror, unpublish};
 
 /// Folders below `.hoodie` that readers need beside the timeline.
 const SIDE_FOLDERS: [&str; 3] = [".schema", ".index_defs", ".bucket_index"];
@@ -62,7 +62,7 @@ pub(crate) async fn describe(
     staged.extend(instant_steps(timeline, floor));
     let properties = Step {
         key: properties_key()?,
-        body: Body::Bytes(replica_properties(log, &timeline.properties, None)),
+        body: Body::Bytes(replica_properties(&timeline.properties, None, None)),
         op: Op::Create,
         reveals: Some(position),
     };
@@ -104,7 +104,7 @@ pub(crate) async fn side_steps(log: &HudiLog, since_ms: i64) -> Result<Vec<Step>
 }
 
 /// Files of the history, then its manifests, then the pointer to the newest.
-fn history_steps(timeline: &Timeline) -> Vec<Step> {
+pub(crate) fn history_steps(timeline: &Timeline) -> Vec<Step> {
     let rank = |key: &RelPath| match key.file_name() {
         HISTORY_VERSION => 2,
         name if name.starts_with("manifest_") => 1,
@@ -118,7 +118,7 @@ fn history_steps(timeline: &Timeline) -> Vec<Step> {
 
 /// Completed instants in the order of their completion, from `floor` on, and with a floor the
 /// plans of pending compactions: logs on those are read only where the plan is.
-fn instant_steps(timeline: &Timeline, floor: Option<InstantTime>) -> Vec<Step> {
+pub(crate) fn instant_steps(timeline: &Timeline, floor: Option<InstantTime>) -> Vec<Step> {
     let above = timeline.instants.iter();
     let above = above.filter(|at| floor.is_none_or(|floor| at.name.requested >= floor));
     let mut plans = above.clone().filter(|at| !at.is_completed()).collect::<Vec<_>>();
@@ -133,15 +133,17 @@ fn instant_steps(timeline: &Timeline, floor: Option<InstantTime>) -> Vec<Step> {
     plans.into_iter().chain(steps).collect()
 }
 
-/// The properties as a replica has them: no metadata table, and its own timeline folder.
+/// The properties as a replica has them: its own timeline folder, and the partitions of the
+/// metadata table that its readers may use.
 pub(crate) fn replica_properties(
-    log: &HudiLog,
     source: &Properties,
     timeline_path: Option<&str>,
+    metadata_partitions: Option<&str>,
 ) -> Bytes {
-    let MetadataTable::Drop = log.options().metadata_table;
     let remove = [key::METADATA_PARTITIONS, key::METADATA_PARTITIONS_INFLIGHT];
-    let set: Vec<_> = timeline_path.iter().map(|path| (key::TIMELINE_PATH, *path)).collect();
+    let set =
+        [(key::TIMELINE_PATH, timeline_path), (key::METADATA_PARTITIONS, metadata_partitions)];
+    let set: Vec<_> = set.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     source.edit(&remove, &set)
 }
 
@@ -155,15 +157,22 @@ pub(crate) async fn tailor(
     let publication = description.publication.clone();
     let held = replica.detail.as_ref().and_then(|detail| detail.downcast_ref::<Timeline>());
     match (publication.kind, held) {
-        (Kind::Jump, None) => after_sweep(publication, description, replica).await,
-        (Kind::Jump, Some(held)) if unpublish::applies(timeline) => {
-            unpublish::tailor(log, timeline, publication, held).await
+        (Kind::Jump, None) => {
+            let publication = mirror::first(log, timeline, publication).await?;
+            after_sweep(publication, description, replica).await
         }
+        (Kind::Jump, Some(held)) if unpublish::applies(timeline) => mirror::leave(
+            unpublish::tailor(log, timeline, publication, (replica, held)).await?,
+            held,
+        ),
         (Kind::Jump, Some(held)) => switch(log, timeline, publication, held).await,
         (_, Some(held)) if guard::applies(log, timeline) => {
-            guard::tailor(log, timeline, publication, held).await
+            mirror::leave(guard::tailor(log, timeline, publication, held).await?, held)
         }
-        (_, Some(held)) => Ok(moved(publication, &timeline.folder, &held.folder)?),
+        (_, Some(held)) => {
+            let publication = mirror::extend(log, timeline, publication, held).await?;
+            moved(publication, &timeline.folder, &held.folder)
+        }
         (_, None) => Ok(publication),
     }
 }
@@ -207,7 +216,9 @@ fn is_timeline(key: &RelPath) -> bool {
 /// What an interrupted first publication wrote. Everything else at the location is not ours.
 fn is_swept(key: &RelPath) -> bool {
     let meta = key.as_str().strip_prefix(META_FOLDER).is_some_and(|rest| rest.starts_with('/'));
-    is_timeline(key) || (!meta && !matches!(FileName::parse(key.file_name()), FileName::Other(_)))
+    is_timeline(key)
+        || mirror::is_inside(key)
+        || (!meta && !matches!(FileName::parse(key.file_name()), FileName::Other(_)))
 }
 
 /// Writes the publication's timeline beside the one that the replica holds.

@@ -43,6 +43,8 @@ pub enum MetadataTable {
     /// The replica has none: one property is edited.
     #[default]
     Drop,
+    /// The replica's is kept in step with its table, as far as that can be done.
+    Mirror,
 }
 
 /// Which releases of Hudi read a table's replicas.
@@ -164,6 +166,15 @@ impl HudiLog {
         Ok(false)
     }
 
+    /// The table at a folder of this one, which has no metadata table.
+    pub(crate) fn below(&self, folder: &str) -> Result<Self, SourceError> {
+        let Shared { store, options, .. } = &*self.shared;
+        let (store, root) = (Arc::clone(store), self.location(folder)?);
+        let options = Options { metadata_table: MetadataTable::Drop, ..options.clone() };
+        let cache = Mutex::default();
+        Ok(Self { shared: Arc::new(Shared { store, root, options, cache }) })
+    }
+
     pub(crate) fn options(&self) -> &Options {
         &self.shared.options
     }
@@ -203,6 +214,24 @@ impl HudiLog {
         })
         .await?;
         Ok(objects)
+    }
+
+    /// Lists what lies below a folder from a name on.
+    pub(crate) async fn list_from(
+        &self,
+        folder: &str,
+        name: &str,
+    ) -> Result<BTreeMap<RelPath, LogObject>, SourceError> {
+        let (prefix, offset) =
+            (self.location(folder)?, self.location(&format!("{folder}/{name}"))?);
+        let listing = self.shared.store.list_with_offset(Some(&prefix), &offset);
+        let found: Vec<_> = match listing.try_collect().await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+            Err(error) => return Err(io_error(folder, error)),
+        };
+        let object = |meta: &ObjectMeta| Some((self.key_of(&meta.location)?, log_object(meta)));
+        Ok(found.iter().filter_map(object).collect())
     }
 
     /// Goes through everything below a folder.

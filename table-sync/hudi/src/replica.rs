@@ -9,7 +9,8 @@ use table_sync_core::{
 
 use crate::log::{HudiLog, META_FOLDER};
 use crate::source::shape;
-use crate::timeline::Timeline;
+use crate::timeline::{Timeline, properties_key};
+use crate::{guard, mirror};
 
 #[async_trait]
 impl ReplicaLog for HudiLog {
@@ -23,18 +24,26 @@ impl ReplicaLog for HudiLog {
 }
 
 async fn look(log: &HudiLog) -> Result<ReplicaView, SourceError> {
-    let Some(timeline) = Timeline::load(log).await? else {
+    let Some(mut timeline) = Timeline::load(log).await? else {
         // Without properties there is no table: whatever is here was staged, and never seen.
         let objects = log.list("").await?;
         return Ok(ReplicaView { objects, ..ReplicaView::default() });
     };
+    mirror::list_held(log, &mut timeline).await?;
+    if guard::applies(log, &timeline) {
+        timeline.hiding = Some(guard::hiding(log, &timeline).await?);
+    }
     let commits = timeline.commits();
     let head = commits.last().map(|commit| commit.position());
     let earliest_readable = commits.first().map(|commit| commit.position());
     // A published plan is part of the timeline, and its compaction is still to come.
     let floor = timeline.earliest_pending();
     let holds = commits.iter().map(|commit| commit.name.requested).collect();
-    let objects = timeline.objects.clone();
+    let mut objects = timeline.objects.clone();
+    if mirror::is_unsettled(log, &timeline) {
+        // Both sides may look as before and yet something is to be done.
+        objects.insert(properties_key()?, timeline.properties_read.object.clone());
+    }
     Ok(ReplicaView {
         head,
         earliest_readable,

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use table_sync_core::{
     BaseEntry, CommitEntry, CommitSet, Description, Detail, FileRef, FileStream, Follows, Late,
-    Planned, PlannedKind, Position, Publication, ReplicaView, SeenCommit, SetDigest, SourceError,
-    SourceLog, SourceView,
+    Planned, PlannedKind, Position, Publication, ReplicaView, Retire, SeenCommit, SetDigest,
+    SourceError, SourceLog, SourceView,
 };
 
-use crate::instant::Layout;
-use crate::log::{HudiLog, Slices};
+use crate::instant::{Action, Layout};
+use crate::log::{HudiLog, Side, Slices};
 use crate::properties::FILE_NAME;
 use crate::timeline::{Instant, Timeline, meta_key};
-use crate::{append, archived, guard, jump, late, state, unpublish};
+use crate::{append, archived, guard, jump, late, retire, state, unpublish};
 
 #[async_trait]
 impl SourceLog for HudiLog {
@@ -28,6 +28,7 @@ impl SourceLog for HudiLog {
             retracted: archived::retracted(self, &timeline).await?,
             shape: shape(&timeline),
             switchable: timeline.layout == Layout::V2 || unpublish::applies(&timeline),
+            forgets: self.options().side == Side::Replica && retire::forgets(&timeline),
             ..CommitSet::default()
         };
         if let Some(after) = after
@@ -37,6 +38,8 @@ impl SourceLog for HudiLog {
             set.archived_below = archived.first().copied();
             set.archived = archived;
         }
+        let replica = self.options().side == Side::Replica;
+        let entry = |at: &Instant| entry(&timeline, at, replica);
         let commits: Vec<_> = timeline.commits().into_iter().map(entry).collect();
         let head = commits.last().map(|commit| commit.position);
         let mut bases: Vec<_> = head.map(|position| BaseEntry { position }).into_iter().collect();
@@ -116,6 +119,19 @@ impl SourceLog for HudiLog {
         }))
     }
 
+    async fn moved_past(&self, head: Position) -> Result<bool, SourceError> {
+        if let Some(seen) = self.cache(|cache| cache.seen())
+            && seen.is_unchanged(self, head).await?
+        {
+            return Ok(false);
+        }
+        let Some(timeline) = Timeline::load(self).await? else { return Ok(true) };
+        let newest = timeline.commits().last().map(|at| at.position());
+        let mut instants = timeline.instants.iter();
+        let restores = instants.any(|at| at.name.action == Action::Restore && !at.is_completed());
+        Ok(restores || newest != Some(head))
+    }
+
     async fn unchanged(&self, seen: &SeenCommit) -> Result<bool, SourceError> {
         let Some(requested) = seen.position.requested() else { return Ok(false) };
         let known = self.cache(|cache| cache.key(requested));
@@ -157,6 +173,14 @@ impl SourceLog for HudiLog {
         Ok(files.stream())
     }
 
+    async fn retirable(
+        &self,
+        view: &SourceView,
+        retire: Retire,
+    ) -> Result<FileStream, SourceError> {
+        retire::retirable(self, timeline(view)?, retire).await
+    }
+
     async fn live_digest(
         &self,
         view: &SourceView,
@@ -166,11 +190,12 @@ impl SourceLog for HudiLog {
     }
 }
 
-fn entry(instant: &Instant) -> CommitEntry {
+fn entry(timeline: &Timeline, instant: &Instant, replica: bool) -> CommitEntry {
+    let created_ms = instant.object.modified_ms;
     CommitEntry {
         position: instant.position(),
         follows: Follows::Independent,
-        committed_ms: instant.object.modified_ms,
+        committed_ms: if replica { timeline.visible_ms(instant) } else { created_ms },
     }
 }
 

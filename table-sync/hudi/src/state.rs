@@ -158,7 +158,8 @@ fn removals(timeline: &Timeline) -> BTreeSet<RelPath> {
     removals.map(|at| at.key.clone()).collect()
 }
 
-async fn committed(
+/// What completed instants say about files, up to a position.
+pub(crate) async fn committed(
     log: &HudiLog,
     timeline: &Timeline,
     position: Position,

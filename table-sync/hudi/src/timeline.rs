@@ -9,15 +9,19 @@
 //! Source: Hudi `BaseHoodieTimeline.findFirstNonSavepointCommit`, `HoodieTableConfig`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use table_sync_core::{BlockCode, Blocked, InstantTime, LogObject, Position, RelPath, SourceError};
+use tokio::sync::OnceCell;
 
 use crate::instant::{Action, InstantName, Layout, State, furthest};
 use crate::log::{HudiLog, META_FOLDER, ObjectRead, io_error};
+use crate::mirror::Offer;
+use crate::poll::Seen;
 use crate::properties::{self, Checksum, Properties, TableType};
 
 /// Folder of a timeline of layout 2 where properties name no other.
-const LAYOUT_2_FOLDER: &str = "timeline";
+pub(crate) const LAYOUT_2_FOLDER: &str = "timeline";
 
 /// Table versions that are replicated.
 const VERSIONS: [u32; 3] = [6, 8, 9];
@@ -69,6 +73,12 @@ pub(crate) struct Timeline {
     pub(crate) objects: BTreeMap<RelPath, LogObject>,
     /// The first write that no savepoint keeps: where readers let the timeline begin.
     pub(crate) start: Option<InstantTime>,
+    /// Replace commits that hide files which are still at a replica; `None` where nobody looked.
+    pub(crate) hiding: Option<BTreeSet<InstantTime>>,
+    /// What a replica holds of a metadata table, where that is asked for.
+    pub(crate) metadata: BTreeMap<RelPath, LogObject>,
+    /// The metadata table that a source has, once it was looked at.
+    pub(crate) offer: Arc<OnceCell<Offer>>,
 }
 
 /// Key of the table's properties.
@@ -109,11 +119,24 @@ impl Timeline {
             objects,
             start,
             properties,
+            hiding: None,
+            metadata: BTreeMap::new(),
+            offer: Arc::default(),
         };
         let commits = timeline.commits();
         let keys = commits.iter().map(|at| (at.name.requested, at.key.clone()));
-        log.cache(|cache| cache.put_keys(keys));
+        log.cache(|cache| {
+            cache.put_keys(keys);
+            cache.put_seen(Seen::of(&timeline));
+        });
         Ok(Some(timeline))
+    }
+
+    /// Leaves out instants.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Instant) -> bool) {
+        self.instants.retain(keep);
+        self.start = start(&self.instants);
+        self.completions = completions(&self.instants);
     }
 
     /// Completed instants that are states of the table, in the order of completion.
@@ -128,7 +151,8 @@ impl Timeline {
         of_id.find(|instant| instant.is_commit())
     }
 
-    fn of(&self, requested: InstantTime) -> impl Iterator<Item = &Instant> {
+    /// What the timeline says of an id.
+    pub(crate) fn of(&self, requested: InstantTime) -> impl Iterator<Item = &Instant> {
         let from = self.instants.partition_point(|at| at.name.requested < requested);
         let rest = self.instants.get(from..).unwrap_or_default();
         rest.iter().take_while(move |at| at.name.requested == requested)
@@ -150,6 +174,12 @@ impl Timeline {
             name.is_some_and(|name| name.action == Action::Compaction)
         };
         self.table_type == TableType::MergeOnRead && self.objects.keys().any(plan)
+    }
+
+    /// Since when readers of this timeline may see a commit, by its store's clock, ms since the
+    /// epoch: a timeline that was written as a whole is visible since its properties are there.
+    pub(crate) fn visible_ms(&self, commit: &Instant) -> i64 {
+        commit.object.modified_ms.max(self.properties_read.object.modified_ms)
     }
 
     /// Ids of completed writes up to a position.

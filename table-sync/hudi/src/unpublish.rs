@@ -9,7 +9,8 @@
 use std::collections::BTreeSet;
 
 use table_sync_core::{
-    BlockCode, Blocked, Body, InstantTime, Op, Publication, RelPath, SourceError, Step,
+    BlockCode, Blocked, Body, InstantTime, Op, Position, Publication, RelPath, ReplicaView,
+    SourceError, Step,
 };
 
 use crate::archived;
@@ -28,7 +29,7 @@ pub(crate) async fn tailor(
     log: &HudiLog,
     timeline: &Timeline,
     mut publication: Publication,
-    held: &Timeline,
+    (replica, held): (&ReplicaView, &Timeline),
 ) -> Result<Publication, SourceError> {
     let position = publication.position;
     let taken_back = archived::retracted(log, timeline).await?;
@@ -43,6 +44,15 @@ pub(crate) async fn tailor(
         return Err(Blocked::at(BlockCode::HistoryLost, position, message).into());
     }
     gone.sort_by_key(|at| std::cmp::Reverse(at.name.requested));
+    if let Some(through) = replica.retired_through.and_then(Position::requested)
+        && !all_whole(held, &gone, through)
+    {
+        let message = format!(
+            "the source took commits back beyond {through}, and states before that are no longer \
+             whole here since their files were retired; replicate the table to a new location"
+        );
+        return Err(Blocked::at(BlockCode::HistoryLost, position, message).into());
+    }
     let ids: BTreeSet<InstantTime> = gone.iter().map(|at| at.name.requested).collect();
     let mut steps: Vec<Step> = gone.iter().map(|at| delete(at.key.clone())).collect();
     steps.extend(plans(held, &ids).into_iter().map(delete));
@@ -60,6 +70,14 @@ pub(crate) async fn tailor(
     publication.staged.clear();
     publication.steps = steps;
     Ok(publication)
+}
+
+/// Whether every state that is shown on the way back still has its files: the newest is gone with
+/// the first step, and what the last step leads to is copied before.
+fn all_whole(held: &Timeline, gone: &[&Instant], retired_through: InstantTime) -> bool {
+    let first = held.commit(retired_through).map(Instant::position);
+    let mut between = gone.iter().skip(1).map(|at| at.position());
+    between.all(|at| first.is_some_and(|first| at >= first))
 }
 
 fn delete(key: RelPath) -> Step {

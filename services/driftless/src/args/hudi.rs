@@ -17,6 +17,10 @@ pub(crate) struct HudiArgs {
     /// where it consults it
     #[arg(long, value_enum, value_name = "POLICY", default_value = "carry")]
     pub(crate) hudi_history: HudiHistory,
+    /// The metadata table, through which readers list: drop it at the replica, whose readers list
+    /// storage then, or keep a mirror of its files and statistics in step with the table
+    #[arg(long, value_enum, value_name = "POLICY", default_value = "drop")]
+    pub(crate) hudi_metadata: HudiMetadata,
 }
 
 impl Default for HudiArgs {
@@ -25,6 +29,7 @@ impl Default for HudiArgs {
             hudi_readers: HudiReaders::Both,
             hudi_v6_window: HudiV6Window::Allow,
             hudi_history: HudiHistory::Carry,
+            hudi_metadata: HudiMetadata::Drop,
         }
     }
 }
@@ -58,4 +63,13 @@ pub(crate) enum HudiHistory {
     Carry,
     /// Left out.
     Omit,
+}
+
+/// Policy for the metadata table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HudiMetadata {
+    /// None at the replica.
+    Drop,
+    /// In step with the table.
+    Mirror,
 }

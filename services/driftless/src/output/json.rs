@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 use table_sync_core::{Blocked, Plan, PlannedKind, Position};
 use table_sync_delta::Inspection;
-use table_sync_engine::{Estimate, Failure, PassReport, TargetReport, TargetStatus};
+use table_sync_engine::{Estimate, Failure, PassReport, TargetReport, TargetStatus, WindowReport};
 
 use crate::exit::CommandError;
 
@@ -125,11 +125,12 @@ struct SyncTarget<'a> {
     windows: Vec<WindowView>,
 }
 
-/// A publication during which some readers saw a mixture of two states.
+/// A time during which some readers saw a mixture of two states.
 #[derive(Debug, Serialize)]
 struct WindowView {
     position: Position,
     seconds: f64,
+    closed: bool,
 }
 
 impl<'a> SyncView<'a> {
@@ -166,8 +167,9 @@ impl<'a> SyncTarget<'a> {
 }
 
 impl WindowView {
-    fn of((position, time): &(Position, Duration)) -> Self {
-        Self { position: *position, seconds: time.as_secs_f64() }
+    fn of(window: &WindowReport) -> Self {
+        let WindowReport { position, time, closed } = *window;
+        Self { position, seconds: time.as_secs_f64(), closed }
     }
 }
 

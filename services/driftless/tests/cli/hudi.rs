@@ -5,6 +5,7 @@
 mod documents;
 mod formats;
 mod refused;
+mod retire;
 mod rows;
 mod sync;
 

@@ -61,6 +61,7 @@ async fn try_observe(context: &Context, run: &mut Run) -> Result<(), Stop> {
     }
     let hint = own_hint(run).or_else(|| descriptor_of(run).and_then(Descriptor::hint));
     run.view = observe_log(context, &run.target, hint).await?;
+    run.view.retired_through = descriptor_of(run).and_then(Descriptor::retired);
     let unknown = run.arrival.as_ref().is_none_or(|arrival| arrival.descriptor.is_none());
     if unknown && run.view.head.is_some() {
         adopt(context, run).await?;
@@ -96,11 +97,14 @@ pub(super) async fn load(context: &Context, target: &Target) -> Result<Option<Lo
     }
 }
 
-/// Looks at a replica without remembering or adopting anything.
-pub(super) async fn look(context: &Context, target: &Target) -> Result<ReplicaView, Stop> {
-    let loaded = load(context, target).await?;
-    let hint = loaded.and_then(|loaded| loaded.descriptor.hint());
-    observe_log(context, target, hint).await
+/// Looks at a replica without remembering or adopting anything. Also what is remembered.
+pub(super) async fn look(
+    context: &Context,
+    target: &Target,
+) -> Result<(ReplicaView, Option<Descriptor>), Stop> {
+    let known = load(context, target).await?.map(|loaded| loaded.descriptor);
+    let hint = known.as_ref().and_then(Descriptor::hint);
+    Ok((observe_log(context, target, hint).await?, known))
 }
 
 async fn observe_log(
@@ -177,6 +181,8 @@ fn fresh_descriptor(context: &Context, ours_from_start: bool) -> Descriptor {
         store_fit: false,
         settled: None,
         retired_through: None,
+        retiring: None,
+        complete: Vec::new(),
         epoch: 0,
     }
 }

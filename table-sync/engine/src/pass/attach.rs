@@ -40,8 +40,8 @@ pub(super) async fn late(
         run.warn(context, warning);
     }
     for publication in &found.publications {
-        match publish::carry_out(context, &run.target, publication).await {
-            Ok(_) => {}
+        match publish::carry_out(context, &run.target, publication, &run.windows).await {
+            Ok(()) => {}
             Err(Stop::Failed(failure)) if failure.code.is_source_change() => {
                 // What follows may build on this one: a hint on its checkpoint.
                 run.warn(context, format!("not attached in this pass: {failure}"));

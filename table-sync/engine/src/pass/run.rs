@@ -1,11 +1,14 @@
 //! One target's way through a pass.
 
+use std::sync::Arc;
+
 use table_sync_core::{Blocked, Plan, ReplicaView, SourceView, TableState};
 
 use super::arrive;
 use crate::lane::Stop;
 use crate::report::{Failure, TargetReport};
 use crate::transfer::Context;
+use crate::windows::Windows;
 use crate::{Event, Target};
 
 /// One target's way through a pass.
@@ -17,6 +20,7 @@ pub(super) struct Run {
     pub(super) view: ReplicaView,
     pub(super) plan: Plan,
     pub(super) finished: bool,
+    pub(super) windows: Arc<Windows>,
 }
 
 impl Run {
@@ -29,7 +33,13 @@ impl Run {
             view: ReplicaView::default(),
             plan: Plan::default(),
             finished: false,
+            windows: Arc::default(),
         }
+    }
+
+    /// What there is to say about it, at its end.
+    pub(super) fn into_report(self) -> TargetReport {
+        TargetReport { windows: self.windows.report(), ..self.report }
     }
 
     /// Takes over where the source sees the replica's commits: the replica's own order may be that

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use table_sync_core::{Plan, PlanInput, ReplicaView, SourceView, plan};
+use table_sync_core::{Plan, PlanInput, Position, ReplicaView, SourceView, plan};
 
 use super::ancestry::Ancestors;
 use super::{Run, arrive, retry_source, source_stop};
@@ -14,18 +14,22 @@ use crate::transfer::Context;
 pub(crate) struct Surveyed {
     pub(crate) view: SourceView,
     pub(crate) replica: ReplicaView,
+    /// The lowest position that is whole.
+    pub(crate) earliest_readable: Option<Position>,
     pub(crate) plan: Plan,
 }
 
 /// Looks at both sides and plans, without writing anything.
 pub(crate) async fn survey_target(context: &Context, target: &Target) -> Result<Surveyed, Stop> {
-    let replica = arrive::look(context, target).await?;
+    let (replica, known) = arrive::look(context, target).await?;
     let log = &context.source.log;
     let view = retry_source(context, async || log.observe(replica.head).await).await;
     let view = view.map_err(|error| source_stop(context, error))?;
     let mut run = Run::new(0, target);
     run.view = replica;
     view.place(&mut run.view);
+    let log = run.view.earliest_readable;
+    let earliest_readable = known.map_or(log, |known| known.earliest(log));
     Ancestors::default().check(context, &view, &run).await?;
     let input = PlanInput {
         source: &view,
@@ -35,5 +39,5 @@ pub(crate) async fn survey_target(context: &Context, target: &Target) -> Result<
         avoid: &BTreeSet::new(),
     };
     let plan = plan(&input);
-    Ok(Surveyed { view, replica: run.view, plan })
+    Ok(Surveyed { view, replica: run.view, earliest_readable, plan })
 }

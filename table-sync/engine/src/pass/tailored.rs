@@ -18,12 +18,7 @@ pub(super) async fn publish_at(
     description: &Description,
 ) -> Result<(), Stop> {
     let publication = tailor(context, view, lane, description).await?;
-    let window = publish::carry_out(context, &lane.target, &publication).await?;
-    if let Some(window) = window {
-        let mut windows = lane.windows.lock().unwrap_or_else(|lock| lock.into_inner());
-        windows.push((publication.position, window));
-    }
-    Ok(())
+    publish::carry_out(context, &lane.target, &publication, &lane.windows).await
 }
 
 /// Writes what readers must find before the first file of the position.

@@ -123,7 +123,7 @@ fn check_timeline(table: &Table, layout: Layout, folder: &str, counts: &mut Coun
         let Some(parsed) = InstantName::parse(name, layout) else {
             if name.starts_with(|first: char| first.is_ascii_digit()) {
                 counts.add("name that is no instant");
-                // Ids of old metadata tables end in a number of their own.
+                // Ids that are longer than a time, and have no suffix of a metadata table.
                 let digits = name.split('.').next().unwrap().len();
                 assert!(digits > 17, "{}: {name}", table.name);
             }

@@ -245,6 +245,27 @@ fn history_is_carried_unless_it_is_left_out() {
 }
 
 #[test]
+fn a_metadata_table_is_dropped_unless_it_is_mirrored() {
+    let (world, _) = world("mor_v9_metadata", ALL);
+    let partitions = |target: &str| {
+        let path = world.path(target).join(".hoodie/hoodie.properties");
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix("hoodie.table.metadata.partitions="));
+        value.map(str::to_owned)
+    };
+    let folder = |name: &str| world.path("b/t/.hoodie/metadata").join(name).exists();
+    world.done("sync source/t a/t");
+    assert_eq!((partitions("a/t"), world.path("a/t/.hoodie/metadata").exists()), (None, false));
+    world.done("sync source/t b/t --hudi-metadata mirror");
+    assert_eq!(partitions("b/t").as_deref(), Some("column_stats,files,partition_stats"));
+    assert_eq!((folder("files"), folder("record_index")), (true, false));
+    world.done("verify source/t b/t --level bytes --hudi-metadata mirror");
+    world.done("sync source/t b/t");
+    assert_eq!(partitions("b/t"), None);
+}
+
+#[test]
 fn nothing_is_planned_into_being() {
     let (world, _) = world("cow_v8", 4);
     world.done("plan source/t target/t");

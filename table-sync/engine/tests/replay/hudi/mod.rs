@@ -5,11 +5,13 @@ use driftless_testdata::models::hudi::{Recorded, recorded_tables};
 mod corpus;
 mod faults;
 mod first;
+mod mirror;
+mod retire;
 mod rig;
 mod scenarios;
 mod stamped;
 mod stopping;
-mod unsolved;
+mod windows;
 mod wrong;
 
 /// The recorded tables; those whose name contains `DRIFTLESS_ONLY`, where it is set.

@@ -9,11 +9,11 @@ use driftless_testdata::fault::{FaultStore, Faults};
 use driftless_testdata::models::hudi::{
     Event, HudiObjects, HudiOracle, Modified, Object, Readers, Recorded,
 };
-use driftless_testdata::record::RecordingStore;
+use driftless_testdata::record::{Hook, RecordingStore};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
-use table_sync_core::TableState;
+use table_sync_core::{Position, TableState};
 use table_sync_engine::{
     Event as Happened, Level, Options, Progress, Quiet, Source, Target, TargetReport, pass, verify,
 };
@@ -54,13 +54,27 @@ impl Rig {
     }
 
     pub(crate) fn with(target_faults: Faults, log_options: table_sync_hudi::Options) -> Self {
+        Self::read_by(Readers::default(), target_faults, log_options)
+    }
+
+    /// A replica that only some readers are promised to read.
+    pub(crate) fn read_by(
+        readers: Readers,
+        target_faults: Faults,
+        log_options: table_sync_hudi::Options,
+    ) -> Self {
         let (source_times, target_times) = (Times::default(), Times::default());
         let plain: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let source_store = Stamped::over(plain, &source_times);
-        let oracle = HudiOracle::new(TABLE, Readers::default(), Modified::Seconds);
+        let oracle = HudiOracle::new(TABLE, readers, Modified::Seconds);
         let clock = target_times.clone();
         let hook = oracle.hook(Arc::new(move |key: &str| clock.stamp(key)));
-        let recorded = RecordingStore::new(probed(), vec![hook]);
+        // What lies beside the tables has the same clock.
+        let clock = target_times.clone();
+        let stamp: Hook = Arc::new(move |mutation, _| {
+            clock.stamp(&mutation.key);
+        });
+        let recorded = RecordingStore::new(probed(), vec![stamp, hook]);
         let faulty = Arc::new(FaultStore::new(recorded.clone(), target_faults.clone()));
         let stops = Stops::default();
         let target_store = Stamped::over(Stopping::over(faulty, &stops), &target_times);
@@ -105,12 +119,37 @@ impl Rig {
         }
     }
 
+    /// From now on passes remove what no state needs that was current within the retention.
+    pub(crate) fn retire(&mut self, retention: Duration) {
+        self.options.retire = Some(retention);
+        self.options.clock = Arc::new(self.target_times.clone());
+    }
+
+    /// Writes an object at the target that no pass wrote.
+    pub(crate) async fn put_at_target(&self, key: &str, bytes: &'static [u8]) {
+        let path = Path::parse(format!("{TABLE}/{key}")).expect("a key of a table");
+        let payload = PutPayload::from_static(bytes);
+        self.recorded.put(&path, payload).await.expect("put in memory");
+    }
+
     /// Forgets what a process would forget when it ends.
     pub(crate) fn restart(&mut self) {
         self.source.log = Arc::new(log(&self.source_store, &self.log_options));
         let reader = Arc::new(replica_log(&self.target_store, &self.log_options));
         self.target.log = Arc::clone(&reader) as _;
         self.target.reader = reader;
+    }
+
+    /// Goes on as another process with other options.
+    pub(crate) fn restart_with(&mut self, log_options: table_sync_hudi::Options) {
+        self.log_options = log_options;
+        self.restart();
+    }
+
+    /// Puts an object at the target by other means than a pass.
+    pub(crate) async fn plant(&self, key: &str, bytes: bytes::Bytes) {
+        let path = Path::parse(format!("{TABLE}/{key}")).expect("a key of a table");
+        self.target_store.put(&path, PutPayload::from_bytes(bytes)).await.expect("put in memory");
     }
 
     /// Applies one event to the source, and tells the oracle.
@@ -147,8 +186,12 @@ impl Rig {
         }
     }
 
-    /// Puts a whole table into the source at once.
+    /// Makes the source hold a whole table at once, and nothing else.
     pub(crate) async fn feed(&mut self, objects: HudiObjects) {
+        for key in self.state.keys().filter(|key| !objects.contains_key(*key)) {
+            let path = Path::parse(format!("{TABLE}/{key}")).expect("a key of a table");
+            self.source_store.delete(&path).await.expect("delete in memory");
+        }
         for (key, object) in &objects {
             let path = Path::parse(format!("{TABLE}/{key}")).expect("a key of a table");
             let payload = PutPayload::from_bytes(object.bytes.clone());
@@ -179,10 +222,26 @@ impl Rig {
         let report = report.targets.into_iter().next().expect("one target, one report");
         if report.blocked.is_none() && report.failure.is_none() {
             // What a stopped pass left open is closed by the next that ends well.
-            self.in_window.store(false, Ordering::SeqCst);
-            self.oracle.close_window();
+            if report.windows.iter().all(|window| window.closed) {
+                self.in_window.store(false, Ordering::SeqCst);
+                self.oracle.close_window();
+            }
             self.oracle.check(&self.replica());
         }
+        report
+    }
+
+    /// One pass that publishes the first of what there is to publish.
+    pub(crate) async fn pass_until_first(&mut self) -> TargetReport {
+        let held = self.target.log.observe(None).await.expect("read in memory");
+        let view = self.source.log.observe(held.head).await.expect("read in memory");
+        let holds = held.holds.unwrap_or_default();
+        let is_held = |at: &Position| at.requested().is_some_and(|id| holds.contains(&id));
+        let positions: Vec<_> = view.commits.iter().map(|commit| commit.position).collect();
+        let next = positions.iter().rposition(is_held).map_or(0, |held| held + 1);
+        self.options.until = positions.get(next).copied();
+        let report = self.pass().await;
+        self.options.until = None;
         report
     }
 

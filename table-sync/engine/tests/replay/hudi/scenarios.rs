@@ -16,7 +16,7 @@ const PASSES_MAX: usize = 16;
 
 /// When passes run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scenario {
+pub(crate) enum Scenario {
     /// After every completed instant, at once.
     Follow,
     /// At the end of each call of a writer, hours later.
@@ -32,10 +32,10 @@ enum Scenario {
 }
 
 impl Scenario {
-    const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::Follow, Self::Late, Self::Once, Self::CatchUp, Self::Random(7), Self::Restart];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Follow => "follow",
             Self::Late => "late",
@@ -120,8 +120,12 @@ pub(crate) async fn judged(rig: &Rig, mut ended: String) -> String {
 }
 
 async fn outcome(table: &Recorded, scenario: Scenario) -> String {
-    let mut rig = Rig::new();
-    let report = play(&mut rig, table, scenario).await;
+    outcome_in(&mut Rig::new(), table, scenario).await
+}
+
+/// How a table ends at a replica.
+pub(crate) async fn outcome_in(rig: &mut Rig, table: &Recorded, scenario: Scenario) -> String {
+    let report = play(rig, table, scenario).await;
     if std::env::var_os("DRIFTLESS_TELL").is_some() {
         println!("{}, {}: {report:?}", table.name, scenario.name());
     }
@@ -133,7 +137,7 @@ async fn outcome(table: &Recorded, scenario: Scenario) -> String {
             rig.recorded.mutations()[before..].iter().map(|m| m.key.clone()).collect();
         let _ = write!(ended, " BUT AN IDLE PASS WROTE {more:?}");
     } else {
-        match settle(&rig).await {
+        match settle(rig).await {
             Ok(settled) if ending(&settled) == ended => {}
             Ok(settled) => {
                 let _ = write!(ended, " -> {}", ending(&settled));
@@ -142,7 +146,7 @@ async fn outcome(table: &Recorded, scenario: Scenario) -> String {
         }
         let _ = again;
     }
-    judged(&rig, ended).await
+    judged(rig, ended).await
 }
 
 pub(crate) fn is_wrong(line: &str) -> bool {

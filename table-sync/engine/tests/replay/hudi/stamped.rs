@@ -14,6 +14,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use table_sync_engine::Clock;
 
 /// Modification times by key, and the time of the next write, ms since the epoch.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +50,12 @@ impl Times {
         let Some(known) = known else { return };
         let seconds = known - known.rem_euclid(1_000);
         meta.last_modified = DateTime::from_timestamp_millis(seconds).expect("a time");
+    }
+}
+
+impl Clock for Times {
+    fn now_ms(&self) -> i64 {
+        self.now()
     }
 }
 
