@@ -266,6 +266,34 @@ def indexing(spark, scratch, name):
     return table
 
 
+def indexes(merge_on_read):
+    """Record, secondary and expression indexes, created by SQL and kept by each later write."""
+
+    def fill(spark, scratch, name):
+        # Hudi 1.1.1 creates no index without a lock.
+        settings = {**METADATA, **COLUMN_STATS, "hoodie__write__lock__provider": LOCK}
+        features = ["indexes", "indexing", "metadata"]
+        table = Table(spark, scratch, name, merge_on_read, features, **settings)
+        compact = COMPACT_NOW if merge_on_read else None
+        table.write("insert", rows(range(1, 5), "A"), "insert", options=APART)
+        table.write("insert apart", rows(range(5, 9), "b"), "insert", options=APART)
+        table.register()
+        table.sql("record index", "CREATE INDEX record_index ON {t} (id)")
+        table.sql("secondary index", "CREATE INDEX by_name ON {t} (name)")
+        by_month = "CREATE INDEX by_month ON {t} USING column_stats(day) OPTIONS(expr='month')"
+        table.sql("expression index", by_month)
+        by_lower = "CREATE INDEX by_lower ON {t} USING bloom_filters(name) OPTIONS(expr='lower')"
+        # Hudi 1.1.1 cannot write a log file where there is one.
+        if not merge_on_read:
+            table.sql("bloom filter index", by_lower)
+        table.write("upsert c", rows([1, 6, 40], "C"))
+        table.write("delete", rows([2, 7], "C"), "delete", options=compact)
+        table.write("upsert d", rows([2, 3, 41], "d"))
+        return table
+
+    return fill
+
+
 TABLES = {
     "cow_v8_clustering": (V8, clustering(False)),
     "mor_v6_clustering": (V6, clustering(True)),
@@ -284,4 +312,6 @@ TABLES = {
     "mor_v8_non_blocking": (V8, out_of_order(True, **NON_BLOCKING)),
     "upgrade_v6_to_v8": (V8, upgrade),
     "cow_v8_indexing": (V8, indexing),
+    "cow_v8_indexes": (V8, indexes(False)),
+    "mor_v9_indexes": (V9, indexes(True)),
 }

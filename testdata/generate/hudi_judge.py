@@ -1,10 +1,11 @@
 """Real Spark judges Hudi replicas: what it reads from them is what it read from the source.
 
-Usage: hudi_judge.py --jars JARS --driftless BINARY [--all | NAME ...]
+Usage: hudi_judge.py --jars JARS --driftless BINARY [--s3] [--metadata mirror] [--all | NAME ...]
 
 A table of testdata/hudi is replayed into a source folder and replicated in several modes; the
 replica is kept as it is after each pass, times included. Then each Hudi bundle, in a process of
-its own, reads every replica it can, in every view.
+its own, reads every replica it can, in every view. With --s3 the replicas lie in an S3 server and
+are read through S3A.
 
 # Invariants
 - A replica is compared with the answer of the instant that the pass reports as its head, so a
@@ -20,11 +21,14 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+
+import s3_server
 
 TABLES = [
     "cow_v6",
@@ -41,6 +45,19 @@ TABLES = [
     "mor_v8_pending_compaction",
     "mor_v9",
     "mor_v9_metadata",
+    "cow_v8_indexes",
+    "mor_v9_indexes",
+]
+# What a store can change: the times of objects, and how they are listed and replaced.
+S3_TABLES = [
+    "cow_v6",
+    "cow_v9",
+    "cow_v8_restore",
+    "mor_v6",
+    "mor_v6_pending_compaction",
+    "mor_v6_clustering",
+    "mor_v8",
+    "mor_v9",
 ]
 # once: one pass over the finished table. follow: a pass after each instant, at a target whose
 # times are later than all of them, which is how a replica catches up.
@@ -63,6 +80,30 @@ BLOCKED = {
 WRONG = 3
 BUNDLES = {6: ("0.15.0", "1.0.2", "1.1.1"), 8: ("1.0.2", "1.1.1"), 9: ("1.1.1",)}
 VIEWS = {"rows": "snapshot", "read_optimized": "read_optimized"}
+# Points and ranges that readers look up in the indexes of a table, where it has them.
+LOOKUPS = [
+    "id = 3",
+    "id IN (1, 7, 40, 99)",
+    "id BETWEEN 2 AND 6",
+    "name = 'd-3'",
+    "name IN ('A-1', 'C-1', 'b-8')",
+    "month(day) = 1",
+    "month(day) > 1",
+    "lower(name) = 'c-6'",
+    "p = 'p1' AND name >= 'b'",
+]
+# What a reader has by default, and with every index asked for.
+INDEXED = {
+    "hoodie.enable.data.skipping": "true",
+    "hoodie.metadata.record.index.enable": "true",
+    "hoodie.metadata.global.record.level.index.enable": "true",
+    "hoodie.metadata.index.column.stats.enable": "true",
+    "hoodie.metadata.index.partition.stats.enable": "true",
+    "hoodie.metadata.index.secondary.enable": "true",
+    "hoodie.metadata.index.expression.enable": "true",
+}
+# Readers fail where the metadata table lacks an expression index that the definitions name.
+UNMIRRORED = {"cow_v8_indexes", "mor_v9_indexes"}
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "hudi"
 
 
@@ -72,8 +113,10 @@ def main():
     parser.add_argument("--driftless", type=pathlib.Path)
     parser.add_argument("--bundle", help="read with this Hudi version, in this process")
     parser.add_argument("--replicas", type=pathlib.Path, help="what to read, with --bundle")
+    parser.add_argument("--s3", action="store_true", help="replicas lie in an S3 server")
+    parser.add_argument("--metadata", choices=["drop", "mirror"], default="drop")
     parser.add_argument("--all", action="store_true", help="every table")
-    parser.add_argument("names", nargs="*", help=f"tables; {len(TABLES)} when none is given")
+    parser.add_argument("names", nargs="*", help="tables; those that tell most when none is given")
     args = parser.parse_args()
 
     # Before Spark starts: PySpark converts collected timestamps in the process's zone.
@@ -82,25 +125,73 @@ def main():
 
     if args.bundle:
         return judge(args.jars, args.bundle, json.loads(args.replicas.read_text()))
+    if args.metadata == "mirror":
+        require(args.driftless, "--hudi-metadata")
     known = sorted(folder.name for folder in FIXTURES.iterdir())
     unknown = sorted(set(args.names) - set(known))
     if unknown:
         parser.error(f"unknown tables {unknown}; there are {known}")
-    names = known if args.all else args.names or TABLES
+    names = known if args.all else args.names or defaults(args, known)
     with tempfile.TemporaryDirectory(prefix="driftless-judge-") as folder:
-        return run(args, names, pathlib.Path(folder))
+        scratch = pathlib.Path(folder)
+        if not args.s3:
+            return run(args, names, scratch, Place(scratch / "replicas"))
+        with s3_server.serving(scratch / "s3", scratch / "s3.log") as endpoint:
+            return run(args, names, scratch, Place(scratch / "s3" / s3_server.BUCKET, endpoint))
 
 
-def run(args, names, scratch):
+def require(driftless, option):
+    """Ends the run where the program has no such option: all its passes would fail."""
+    text = subprocess.run([driftless, "sync", "--help"], stdout=subprocess.PIPE, check=True).stdout
+    if option.encode() not in text:
+        raise SystemExit(f"replicate with {option}: {driftless} has no such option")
+
+
+def defaults(args, known):
+    """The tables of a run that names none."""
+    if args.metadata == "mirror":
+        return [name for name in known if "metadata" in history_of(name)["features"]]
+    return S3_TABLES if args.s3 else TABLES
+
+
+def history_of(name):
+    return json.loads((FIXTURES / name / "history.json").read_text(encoding="utf-8"))
+
+
+class Place:
+    """Where the replicas of a run lie: a folder, or the bucket of the server that serves it."""
+
+    def __init__(self, folder, endpoint=None):
+        self.folder = folder
+        self.endpoint = endpoint
+        # No configuration of whoever runs this.
+        self.environment = {**os.environ, "XDG_CONFIG_HOME": str(folder / "no-configuration")}
+        if endpoint:
+            self.environment |= s3_server.environment(endpoint)
+
+    def url(self, folder, scheme):
+        """What a client is told: the path of a folder, or its prefix in the bucket."""
+        if self.endpoint is None:
+            return str(folder)
+        return f"{scheme}://{s3_server.BUCKET}/{folder.relative_to(self.folder)}"
+
+
+def run(args, names, scratch, place):
     """Replicates everything, then lets each bundle read it; returns the exit code."""
+    options = ["--hudi-metadata", "mirror"] if args.metadata == "mirror" else []
     jobs = [job for name in names for job in jobs_of(name)]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda job: replicate(args.driftless, scratch, *job), jobs)
-        passes = [one for found in found for one in found]
+        replicated = pool.map(
+            lambda job: replicate([args.driftless, "sync", *options], scratch, place, *job), jobs
+        )
+        passes = [one for found in replicated for one in found]
     failed = report(passes)
+    if options:
+        failed |= unmirrored(passes)
     replicas = [one for one in passes if one["answers"]]
     file = scratch / "replicas.json"
-    file.write_text(json.dumps(replicas), encoding="utf-8")
+    document = {"endpoint": place.endpoint, "replicas": replicas}
+    file.write_text(json.dumps(document), encoding="utf-8")
     command = [sys.executable, __file__, "--jars", args.jars, "--replicas", file]
     for bundle in BUNDLES[6]:
         if any(bundle in replica["bundles"] for replica in replicas):
@@ -120,20 +211,20 @@ def judged(command, log):
 
 def jobs_of(name):
     """Pairs of table and mode."""
-    history = json.loads((FIXTURES / name / "history.json").read_text(encoding="utf-8"))
+    history = history_of(name)
     timed = history["table_version"] == 6 and history["type"] == "MERGE_ON_READ"
     modes = [*MODES, *([LIVE] if timed else []), *(HAZARDS if name == HAZARD_TABLE else [])]
     return [(name, mode) for mode in modes]
 
 
-def replicate(driftless, scratch, name, mode):
+def replicate(command, scratch, place, name, mode):
     """Replays one table and replicates it in one mode; returns what each pass left."""
-    history = json.loads((FIXTURES / name / "history.json").read_text(encoding="utf-8"))
+    history = history_of(name)
     expected = json.loads((FIXTURES / name / "expected.json").read_text(encoding="utf-8"))
-    folder = scratch / name / mode
-    source, target = folder / "source", folder / "replica"
+    sources, folder = scratch / "sources" / name / mode, place.folder / name / mode
+    source, target = sources / "source", folder / "replica"
     source.mkdir(parents=True)
-    target.mkdir()
+    target.mkdir(parents=True)
     numbered = enumerate(replayed(history, FIXTURES / name / "objects", source))
     if mode == "once":
         *_, last = numbered
@@ -146,10 +237,12 @@ def replicate(driftless, scratch, name, mode):
             shutil.copytree(source, target, copy_function=shutil.copyfile)
             found = {"state": "ok", "head": known[-1]["instant"], "code": None}
         else:
-            found = sync(driftless, source, target, [mode] if mode in HAZARDS else [])
+            options = [mode] if mode in HAZARDS else []
+            found = sync([*command, *options, source, place.url(target, "s3")], place.environment)
         if mode == LIVE:
             date(target, event["modified_ms"] / 1000 + LIVE_LAG)
         found |= {"table": name, "mode": mode, "after": known[-1]["instant"], "answers": {}}
+        found["mirror"] = has_metadata_table(target)
         # A pass that changed nothing has nothing new to judge.
         if (now := (found["head"], state(target))) != kept:
             kept = now
@@ -157,11 +250,21 @@ def replicate(driftless, scratch, name, mode):
                 "answers": answers(known, found["head"], mode),
                 "bundles": bundles(history["table_version"], mode),
                 "read": history["read"],
-                "folder": str(shutil.copytree(target, folder / f"{number}")),
-                "source": str(shutil.copytree(source, folder / f"{number}-source")),
+                "lookups": "indexes" in history["features"] and mode not in HAZARDS,
+                "folder": place.url(shutil.copytree(target, folder / f"{number}"), "s3a"),
+                "source": str(shutil.copytree(source, sources / f"{number}")),
             }
         passes.append(found)
     return passes
+
+
+def has_metadata_table(target):
+    """Whether readers of this table list through its metadata table."""
+    properties = target / ".hoodie" / "hoodie.properties"
+    if not properties.exists():
+        return False
+    found = re.search(r"^hoodie\.table\.metadata\.partitions=(.*)", properties.read_text(), re.M)
+    return found is not None and "files" in found[1]
 
 
 def bundles(version, mode):
@@ -191,11 +294,9 @@ def replayed(history, objects, folder):
                 yield event
 
 
-def sync(driftless, source, target, options):
+def sync(command, environment):
     """One pass of the real program; what it reports of its target."""
-    command = [driftless, "sync", source, target, "--output", "json", "--quiet", *options]
-    # No configuration of whoever runs this.
-    environment = {**os.environ, "XDG_CONFIG_HOME": str(target.parent / "config")}
+    command = [*command, "--output", "json", "--quiet"]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
     document = json.loads(done.stdout or "{}")
     if "targets" not in document:
@@ -247,6 +348,18 @@ def report(passes):
     return failed
 
 
+def unmirrored(passes):
+    """Prints the tables whose replicas end without a metadata table; returns whether any does."""
+    found = False
+    for (name, mode), group in grouped(passes):
+        mirrors = [one["mirror"] for one in group]
+        print(f"{name} {mode}: {sum(mirrors)} of {len(mirrors)} passes left a mirror", flush=True)
+        if mode != "cp -r" and not mirrors[-1] and name not in UNMIRRORED:
+            print(f"{name} {mode}: FAILED: the replica ends without a metadata table", flush=True)
+            found = True
+    return found
+
+
 def grouped(replicas):
     """Replicas by table and mode, in order."""
     groups = {}
@@ -255,17 +368,21 @@ def grouped(replicas):
     return groups.items()
 
 
-def judge(jars, bundle, replicas):
+def judge(jars, bundle, document):
     """Reads with one bundle and prints a line for each table; the exit code."""
     import hudi_session
+
+    replicas, endpoint = document["replicas"], document["endpoint"]
 
     # Java libraries print on standard output: theirs goes where errors go.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     failed = False
     with tempfile.TemporaryDirectory(prefix="driftless-judge-") as folder:
-        jar = jars / f"hudi-spark3.5-bundle_2.12-{bundle}.jar"
-        spark = hudi_session.start(jar, pathlib.Path(folder), recording=False)
+        jar = jars / "hudi" / f"hudi-spark3.5-bundle_2.12-{bundle}.jar"
+        more = sorted((jars / "s3a").glob("*.jar")) if endpoint else []
+        settings = s3_server.s3a(endpoint) if endpoint else {}
+        spark = hudi_session.reading([jar, *more], pathlib.Path(folder), settings)
         tables = {}
         for (name, mode), group in grouped(r for r in replicas if bundle in r["bundles"]):
             tables.setdefault(name, []).append((mode, group))
@@ -284,15 +401,19 @@ def judge(jars, bundle, replicas):
 
 def verdict(spark, mode, replicas):
     """Whether the replicas of one mode are read as they must be, and a text that says so."""
-    reads = [(replica, key) for replica in replicas for key in replica["answers"]]
+    reads = [(difference, replica, key) for replica in replicas for key in replica["answers"]]
+    if mode in HAZARDS:
+        # The first misread says it all.
+        misread = next(filter(None, (difference(spark, *read[1:]) for read in reads)), None)
+        if misread:
+            return True, f"{mode} misread as it must be ({misread})"
+        return False, f"FAILED: {mode} {len(reads)} right, but it must be misread"
+    looked_up = [replica for replica in replicas if replica["lookups"]][-1:]
+    reads += [(lookup, replica, options) for replica in looked_up for options in ({}, INDEXED)]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda read: difference(spark, *read), reads)
+        found = pool.map(lambda read: read[0](spark, *read[1:]), reads)
         differing = [text for text in found if text]
     text = f"{mode} {len(reads) - len(differing)} of {len(reads)} right"
-    if mode in HAZARDS:
-        if differing:
-            return True, f"{text}, misread as it must be ({differing[0]})"
-        return False, f"FAILED: {text}, but it must be misread"
     if differing:
         return False, "\n  ".join([f"FAILED: {text}", *differing])
     return bool(reads), text if reads else f"FAILED: {mode} left nothing to read"
@@ -309,6 +430,29 @@ def difference(spark, replica, key):
         f"{key} at {replica['head']} after {replica['after']}: {text(answer)} instead of "
         f"{' or '.join(map(text, known))}; the source then: {text(source)}"
     )
+
+
+def lookup(spark, replica, options):
+    """Look-ups whose rows are not those that a read of the whole table has, or None."""
+    import hudi_session
+
+    frame = hudi_session.frame(spark, replica["folder"], "snapshot")
+    whole = spark.createDataFrame(frame.collect(), frame.schema)
+    found = []
+    for predicate in LOOKUPS:
+        expected = sorted(whole.where(predicate).collect(), key=repr)
+        frame = hudi_session.frame(spark, replica["folder"], "snapshot", **options)
+        try:
+            answer = sorted(frame.where(predicate).collect(), key=repr)
+        except Exception as error:  # py4j and Spark have no common class
+            found.append(f"{predicate}: {str(error).splitlines()[0][:200]}")
+            continue
+        if answer != expected:
+            found.append(f"{predicate}: {len(answer)} rows instead of {len(expected)}")
+    if not found:
+        return None
+    asked = "with every index asked for" if options else "by default"
+    return f"look-ups {asked} at {replica['head']}: {', '.join(found)}"
 
 
 def read(spark, replica, key, folder):

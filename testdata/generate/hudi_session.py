@@ -86,26 +86,29 @@ COMPLETED = re.compile(
 )
 
 
-def start(bundle, scratch, recording=True):
-    """Session with one Hudi bundle (a jar); `scratch` takes Spark's own files.
+def start(bundle, scratch):
+    """Session that records, with one Hudi bundle (a jar); `scratch` takes Spark's own files."""
+    classes = scratch / "classes"
+    hudi_recorder.compile_java(pathlib.Path(pyspark.__file__).parent / "jars", classes)
+    return _session([bundle], [classes, bundle], scratch, 1, SETTINGS)
 
-    Without `recording` it only reads, on Hadoop's own file system, and two queries at a time.
+
+def reading(jars, scratch, more):
+    """Session that only reads, on Hadoop's own file systems, and two queries at a time.
+
+    `jars` are one Hudi bundle and what file systems need, `more` are settings of those.
     """
-    class_path = str(bundle)
-    settings = dict(SETTINGS)
-    if recording:
-        classes = scratch / "classes"
-        hudi_recorder.compile_java(pathlib.Path(pyspark.__file__).parent / "jars", classes)
-        class_path = f"{classes}:{bundle}"
-    else:
-        settings.update(READING)
-        del settings["spark.hadoop.fs.file.impl"]
-    threads = 1 if recording else 2
+    settings = {**SETTINGS, **READING, **more}
+    del settings["spark.hadoop.fs.file.impl"]
+    return _session(jars, jars, scratch, 2, settings)
+
+
+def _session(jars, class_path, scratch, threads, settings):
     builder = SparkSession.builder.master(f"local[{threads}]").appName("driftless-testdata")
     for key, value in settings.items():
         builder = builder.config(key, value)
-    builder = builder.config("spark.jars", str(bundle))
-    builder = builder.config("spark.driver.extraClassPath", class_path)
+    builder = builder.config("spark.jars", ",".join(map(str, jars)))
+    builder = builder.config("spark.driver.extraClassPath", ":".join(map(str, class_path)))
     builder = builder.config("spark.local.dir", str(scratch / "spark"))
     builder = builder.config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
     spark = builder.getOrCreate()
@@ -304,12 +307,16 @@ def compare(spark, scratch, folder, bundle):
 
 def view(spark, path, kind, **options):
     """Count and row hash of one query type, over the table's own columns."""
-    options = {"hoodie.metadata.enable": "true", **options}
+    found = frame(spark, path, kind, **{"hoodie.metadata.enable": "true", **options})
+    rows = found.collect()
+    return {"count": len(rows), "hash": rowhash.table_hash(rows, found.schema)}
+
+
+def frame(spark, path, kind, **options):
+    """The table's own columns in one query type."""
     reader = spark.read.format("hudi").option("hoodie.datasource.query.type", kind)
-    frame = reader.options(**options).load(str(path))
-    frame = frame.select([f"`{c}`" for c in frame.columns if not c.startswith("_hoodie_")])
-    rows = frame.collect()
-    return {"count": len(rows), "hash": rowhash.table_hash(rows, frame.schema)}
+    read = reader.options(**options).load(str(path))
+    return read.select([f"`{c}`" for c in read.columns if not c.startswith("_hoodie_")])
 
 
 def _text(expected):

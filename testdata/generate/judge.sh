@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Real Spark judges replicas of the tables of testdata/hudi, which DRIFTLESS makes (target/debug/
-# driftless where it is not set); names of tables limit it to those.
+# driftless where it is not set); names of tables limit it to those. --s3 keeps the replicas in an
+# S3 server.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -8,5 +9,6 @@ export TZ=UTC SPARK_LOCAL_IP=127.0.0.1 PYTHONDONTWRITEBYTECODE=1
 target="${CARGO_TARGET_DIR:-$here/../../target}"
 driftless="$(realpath "${DRIFTLESS:-$target/debug/driftless}")"
 cache="$("$here/setup.sh" hudi)"
-exec "$cache/venv/bin/python" "$here/hudi_judge.py" --jars "$cache/hudi" \
+case " $* " in *" --s3 "*) "$here/setup.sh" s3a >/dev/null ;; esac
+exec "$cache/venv/bin/python" "$here/hudi_judge.py" --jars "$cache" \
     --driftless "$driftless" "$@"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Puts Spark 3.5.9 with Delta 3.3.2 (jars/) or Hudi (hudi/, three bundles) into the cache directory
-# and prints that directory. Argument: delta (when none is given) or hudi.
+# Puts Spark 3.5.9 with Delta 3.3.2 (jars/), Hudi (hudi/, three bundles) or the S3A file system
+# (s3a/), or Trino 476 (trino/) into the cache directory and prints that directory. Argument: delta
+# (when none is given), hudi, s3a or trino.
 # Needs Java 17 with javac, Python 3.11 with venv, and Maven. Does nothing when all is there and
 # verified.
 set -euo pipefail
@@ -25,8 +26,19 @@ case "${1:-delta}" in
             org.apache.hudi:hudi-spark3.5-bundle_2.12:1.1.1
         )
         ;;
+    s3a)
+        jars=s3a
+        artifacts=(
+            org.apache.hadoop:hadoop-aws:3.3.4
+            com.amazonaws:aws-java-sdk-bundle:1.12.262
+        )
+        ;;
+    trino)
+        jars=trino
+        artifacts=(io.trino:trino-server:476:tar.gz)
+        ;;
     *)
-        echo "set up $1: there are delta and hudi" >&2
+        echo "set up $1: there are delta, hudi, s3a and trino" >&2
         exit 1
         ;;
 esac

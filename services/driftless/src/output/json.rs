@@ -8,7 +8,6 @@ mod hudi;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Serialize;
 use table_sync_core::{Blocked, Plan, PlannedKind, Position};
