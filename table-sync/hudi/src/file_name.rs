@@ -117,23 +117,32 @@ fn parse_log(name: &str) -> Option<FileName> {
     let (stem, rest) = name.rsplit_once(".log.")?;
     let (file_id, instant) = stem.rsplit_once('_')?;
     let instant = InstantTime::parse(instant)?;
-    let (rest, is_cdc) = match rest.strip_suffix(CDC_SUFFIX) {
+    let (version, write_token, is_cdc) = parse_tail(rest)?;
+    if file_id.is_empty() {
+        return None;
+    }
+    let (file_id, write_token) = (file_id.into(), write_token.map(Into::into));
+    Some(FileName::Log { file_id, instant, version, write_token, is_cdc })
+}
+
+/// What follows `.log.`: version, token, and whether it belongs to the change feed.
+fn parse_tail(tail: &str) -> Option<(u32, Option<&str>, bool)> {
+    let (rest, is_cdc) = match tail.strip_suffix(CDC_SUFFIX) {
         Some(rest) => (rest, true),
-        None => (rest, false),
+        None => (tail, false),
     };
     let (version, write_token) = match rest.split_once('_') {
-        Some((version, token)) if is_token(token) => (version, Some(token.into())),
+        Some((version, token)) if is_token(token) => (version, Some(token)),
         Some(_) => return None,
         // The suffix is part of the token in Hudi's pattern.
         None if is_cdc => return None,
         None => (rest, None),
     };
     let canonical = !version.starts_with('0') && version.bytes().all(|byte| byte.is_ascii_digit());
-    if file_id.is_empty() || !canonical {
+    if !canonical {
         return None;
     }
-    let (file_id, version) = (file_id.into(), version.parse().ok()?);
-    Some(FileName::Log { file_id, instant, version, write_token, is_cdc })
+    Some((version.parse().ok()?, write_token, is_cdc))
 }
 
 /// `<task partition>-<stage>-<attempt>`.
@@ -159,9 +168,11 @@ pub(crate) fn glance(name: &str) -> Option<(&str, InstantTime, Kind)> {
     if let Some(rest) = name.strip_prefix('.') {
         let (stem, tail) = rest.rsplit_once(".log.")?;
         let (file_id, instant) = stem.rsplit_once('_')?;
-        let kind = if tail.ends_with(CDC_SUFFIX) { Kind::ChangeFeed } else { Kind::Log };
-        // The rest of the name is rarely wrong, and asked only then.
-        parse_log(name)?;
+        let (_, _, is_cdc) = parse_tail(tail)?;
+        let kind = if is_cdc { Kind::ChangeFeed } else { Kind::Log };
+        if file_id.is_empty() {
+            return None;
+        }
         return Some((file_id, InstantTime::parse(instant)?, kind));
     }
     let (stem, extension) = name.split_once('.')?;

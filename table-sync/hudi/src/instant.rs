@@ -10,7 +10,6 @@
 //! Source: Hudi `InstantFileNameParserV1`, `InstantFileNameParserV2`, `InstantComparatorV2`,
 //! `TimelineLayout`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use table_sync_core::InstantTime;
@@ -215,18 +214,19 @@ impl fmt::Display for InstantName {
 /// nothing more. Ascending by time.
 ///
 /// Source: Hudi `TimelineLayout.filterHoodieInstants`.
-pub fn furthest(names: impl IntoIterator<Item = InstantName>) -> Vec<InstantName> {
-    let mut kept: BTreeMap<(InstantTime, Action), InstantName> = BTreeMap::new();
-    for name in names {
+pub fn furthest<T>(mut found: Vec<T>, name: impl Fn(&T) -> &InstantName) -> Vec<T> {
+    // Within one instant the furthest first; of two that are as far, the lesser name.
+    found.sort_by(|a, b| {
+        let (a, b) = (name(a), name(b));
         let rank = |name: &InstantName| (name.state, name.completion);
-        match kept.get(&name.key()) {
-            Some(other) if rank(other) >= rank(&name) => {}
-            _ => {
-                kept.insert(name.key(), name);
-            }
-        }
-    }
-    kept.into_values().collect()
+        a.requested
+            .cmp(&b.requested)
+            .then_with(|| a.action.comparable().cmp(&b.action.comparable()))
+            .then_with(|| rank(b).cmp(&rank(a)))
+            .then_with(|| a.cmp(b))
+    });
+    found.dedup_by(|next, kept| name(next).key() == name(kept).key());
+    found
 }
 
 /// Parses arbitrary bytes as a name of either layout: for fuzzing.

@@ -133,7 +133,7 @@ fn the_furthest_state_of_an_instant_stays() {
         "6_8.commit",
     ];
     let parse = |name: &str| InstantName::parse(name, Layout::V2).unwrap();
-    let kept = furthest(names.into_iter().rev().map(parse));
+    let kept = furthest(names.into_iter().rev().map(parse).collect(), |name| name);
     let kept: Vec<String> = kept.iter().map(InstantName::to_string).collect();
     assert_eq!(
         kept,

@@ -63,7 +63,7 @@ impl Seen {
     fn asks_for(&self, key: &RelPath) -> bool {
         let name = key.as_str().strip_prefix(self.folder.as_str());
         let name = name.and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
-        InstantName::parse(name, self.layout).is_some() && name >= self.from.as_str()
+        name >= self.from.as_str() && InstantName::parse(name, self.layout).is_some()
     }
 
     /// Looks again: whether `head` is still the newest commit, for all that can be told cheaply.

@@ -101,23 +101,15 @@ impl Groups {
             None if is_marker => (None, InstantTime::ZERO, Kind::Base),
             None => return,
         };
-        let folder = partition_of(&path);
-        if !self.partitions.contains_key(folder) {
-            self.partitions.insert(folder.into(), Partition::default());
-        }
-        let Some(partition) = self.partitions.get_mut(folder) else { return };
-        let members = match group {
-            None => &mut partition.metadata,
-            Some(group) => {
-                if !partition.groups.contains_key(group) {
-                    partition.groups.insert(group.into(), Group::default());
-                }
-                let Some(group) = partition.groups.get_mut(group) else { return };
-                if kind == Kind::Log { &mut group.logs } else { &mut group.bases }
-            }
-        };
         let size_bytes = object.identity.size_bytes;
-        members.push(Member { instant, path, size_bytes, modified_ms: object.modified_ms });
+        let member = |path| Member { instant, path, size_bytes, modified_ms: object.modified_ms };
+        with(&mut self.partitions, partition_of(&path), |partition| match group {
+            None => partition.metadata.push(member(path.clone())),
+            Some(group) => with(&mut partition.groups, group, |group| {
+                let members = if kind == Kind::Log { &mut group.logs } else { &mut group.bases };
+                members.push(member(path.clone()));
+            }),
+        });
     }
 
     /// The files of the committed slices, with the metadata of their partitions.
@@ -137,6 +129,14 @@ impl Groups {
             }
         }
         files
+    }
+}
+
+/// Works on the entry of a key, which is copied only where there is none yet.
+fn with<V: Default>(map: &mut BTreeMap<Box<str>, V>, key: &str, work: impl FnOnce(&mut V)) {
+    match map.get_mut(key) {
+        Some(value) => work(value),
+        None => work(map.entry(key.into()).or_default()),
     }
 }
 

@@ -209,11 +209,18 @@ impl Timeline {
     /// Objects of the history folder (layout 2), by key.
     pub(crate) fn history(&self) -> impl Iterator<Item = (&RelPath, &LogObject)> {
         let folder = format!("{}/", self.archive);
-        let inside = move |key: &RelPath| {
-            key.as_str().strip_prefix(&folder).is_some_and(|name| !name.contains('/'))
-        };
+        let below = self.objects.range(self.archive.clone()..);
+        // Names that continue the folder's own sort before what it holds.
+        let below = below.skip_while({
+            let folder = folder.clone();
+            move |(key, _)| key.as_str() < folder.as_str()
+        });
         let layout = self.layout;
-        self.objects.iter().filter(move |(key, _)| layout == Layout::V2 && inside(key))
+        let below = below.take_while(move |(key, _)| key.as_str().starts_with(&folder));
+        let depth = self.archive.as_str().matches('/').count() + 1;
+        below.filter(move |(key, _)| {
+            layout == Layout::V2 && key.as_str().matches('/').count() == depth
+        })
     }
 }
 
@@ -299,7 +306,7 @@ fn instants(
     layout: Layout,
 ) -> Result<Vec<Instant>, SourceError> {
     let prefix = format!("{folder}/");
-    let mut found = BTreeMap::new();
+    let mut found = Vec::new();
     for (key, object) in objects {
         let name = key.as_str().strip_prefix(&prefix).filter(|name| !name.contains('/'));
         let Some(name) = name.and_then(|name| InstantName::parse(name, layout)) else { continue };
@@ -309,12 +316,13 @@ fn instants(
             );
             return Err(Blocked::table(BlockCode::UnsupportedReaderFeature, message).into());
         }
-        found.insert(name, (key.clone(), object.clone()));
+        found.push((name, key, object));
     }
-    let names: Vec<_> = furthest(found.keys().cloned());
-    let instants = names.into_iter().filter_map(|name| {
-        let (key, object) = found.remove(&name)?;
-        Some(Instant { name, key, object })
+    let instants = furthest(found, |(name, _, _)| name).into_iter();
+    let instants = instants.map(|(name, key, object)| Instant {
+        name,
+        key: key.clone(),
+        object: object.clone(),
     });
     Ok(instants.collect())
 }

@@ -103,7 +103,10 @@ fn made_of(data: &[u8]) {
             assert_eq!(InstantName::parse(&spelled(&name), layout).as_ref(), Some(&name));
             names.push(name);
         }
-        let kept = furthest(names.iter().filter(|name| name.layout == layout).cloned());
+        let kept = furthest(
+            names.iter().filter(|name| name.layout == layout).cloned().collect(),
+            |name| name,
+        );
         assert_eq!(kept.len(), 1);
         assert_eq!(kept[0].state, State::Completed);
     }
