@@ -104,18 +104,8 @@ def next_commit(bench, table):
         },
         bench.log,
     )
-    slope_ms = 1000 * (series[many].median("cpu_s") - series[one].median("cpu_s")) / MORE_COMMITS
     rows = [
-        [
-            "`driftless plan`, one commit behind, whole process",
-            f"{1000 * series[one].median('cpu_s'):.0f}",
-            f"{series[one].peak():.0f}",
-        ],
-        [
-            f"`driftless plan`, each of {MORE_COMMITS} more commits",
-            f"{slope_ms:.2f}",
-            f"{series[many].peak():.0f}",
-        ],
+        *planning.next_rows(series[one], series[many], MORE_COMMITS),
         [
             "hudi-rs, file slices that one commit changed, whole process",
             f"{1000 * series['hudi-rs'].median('cpu_s'):.0f}",

@@ -115,20 +115,10 @@ def next_commit(bench, table):
         },
         bench.log,
     )
-    slope_ms = 1000 * (series[many].median("cpu_s") - series[one].median("cpu_s")) / MORE_COMMITS
     steps = sorted(item["cpu_seconds"] for item in stepped[1:])
     peer_ms = 1000 * steps[len(steps) // 2]
     rows = [
-        [
-            "`driftless plan`, one commit behind, whole process",
-            f"{1000 * series[one].median('cpu_s'):.0f}",
-            f"{series[one].peak():.0f}",
-        ],
-        [
-            f"`driftless plan`, each of {MORE_COMMITS} more commits",
-            f"{slope_ms:.2f}",
-            f"{series[many].peak():.0f}",
-        ],
+        *next_rows(series[one], series[many], MORE_COMMITS),
         [
             "deltalake, one step of a loaded table",
             f"{peer_ms:.0f}",
@@ -136,6 +126,23 @@ def next_commit(bench, table):
         ],
     ]
     bench.report("Next commit", measure.markdown(["", "CPU ms", "peak MiB"], rows))
+
+
+def next_rows(one, many, more):
+    """What one commit costs a process, and what each of `more` further ones adds."""
+    slope_ms = 1000 * (many.median("cpu_s") - one.median("cpu_s")) / more
+    return [
+        [
+            "`driftless plan`, one commit behind, whole process",
+            f"{1000 * one.median('cpu_s'):.0f}",
+            f"{one.peak():.0f}",
+        ],
+        [
+            f"`driftless plan`, each of {more} more commits",
+            f"{slope_ms:.2f}",
+            f"{many.peak():.0f}",
+        ],
+    ]
 
 
 def huge(bench):

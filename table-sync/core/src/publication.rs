@@ -85,6 +85,13 @@ pub struct Step {
     pub reveals: Option<Position>,
 }
 
+impl Step {
+    /// Removes the object of a key.
+    pub fn delete(key: RelPath) -> Self {
+        Self { key, body: Body::Nothing, op: Op::Delete, reveals: None }
+    }
+}
+
 /// The bytes of a step.
 #[derive(Debug, Clone)]
 pub enum Body {

@@ -22,8 +22,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use table_sync_core::{
-    BlockCode, Blocked, Body, InstantTime, Kind, Op, Position, Publication, RelPath, SourceError,
-    Step, Window,
+    BlockCode, Blocked, InstantTime, Kind, Position, Publication, RelPath, SourceError, Step,
+    Window,
 };
 
 use crate::file_name::FileName;
@@ -129,34 +129,24 @@ pub(crate) async fn tailor(
         }
         publication.window = Window::UntilDone;
     }
-    let newest = newest_id(&holds).map_or(id, |newest| newest.max(id));
+    let newest = holds.newest().map_or(id, |newest| newest.max(id));
     if holds.misplaces(&bases, floor, newest) {
         publication.window = Window::Beyond;
     }
-    publication.mends = is_mixed(log, timeline, held).await?;
+    publication.mends = is_mixed(log, timeline, &holds).await?;
     publication.steps.extend(deletes(held, floor));
     Ok(publication)
 }
 
 /// Whether readers of 1.x misplace logs in the state that a replica holds: a publication was
 /// interrupted, or waits for a later one.
-pub(crate) async fn is_mixed(
-    log: &HudiLog,
-    timeline: &Timeline,
-    held: &Timeline,
-) -> Result<bool, SourceError> {
-    let holds = Holds::of(held);
-    let Some(newest) = newest_id(&holds) else { return Ok(false) };
+async fn is_mixed(log: &HudiLog, timeline: &Timeline, holds: &Holds) -> Result<bool, SourceError> {
+    let Some(newest) = holds.newest() else { return Ok(false) };
     let Some(head) = timeline.commits().into_iter().rev().find(|at| holds.has(at)) else {
         return Ok(false);
     };
     let bases = log_bases(log, timeline, head.position()).await?;
     Ok(holds.misplaces(&bases, InstantTime::ZERO, newest))
-}
-
-/// The newest id that a replica's timeline holds.
-fn newest_id(holds: &Holds) -> Option<InstantTime> {
-    holds.times.keys().next_back().copied()
 }
 
 /// What an interrupted publication left below the floor, to be deleted; `None` where nothing is.
@@ -174,7 +164,7 @@ pub(crate) async fn left_below(
     if steps.is_empty() {
         return Ok(None);
     }
-    let mends = is_mixed(log, timeline, held).await?;
+    let mends = is_mixed(log, timeline, &holds).await?;
     let bases = log_bases(log, timeline, through).await?;
     let window = match holds.misplaces(&bases, floor, newest) {
         true => Window::Beyond,
@@ -208,6 +198,11 @@ impl Holds {
             times,
             replacing: replacing.map(|at| at.name.requested).filter(is_hiding).collect(),
         }
+    }
+
+    /// The newest id.
+    fn newest(&self) -> Option<InstantTime> {
+        self.times.keys().next_back().copied()
     }
 
     fn has(&self, instant: &Instant) -> bool {
@@ -338,6 +333,5 @@ fn deletes(held: &Timeline, floor: InstantTime) -> Vec<Step> {
         }
     }
     below.sort();
-    let delete = |key| Step { key, body: Body::Nothing, op: Op::Delete, reveals: None };
-    below.into_iter().map(|(_, _, key)| delete(key)).collect()
+    below.into_iter().map(|(_, _, key)| Step::delete(key)).collect()
 }

@@ -196,12 +196,7 @@ async fn after_sweep(
             }
         }
     }
-    let deletes = left.into_iter().map(|key| Step {
-        key: key.clone(),
-        body: Body::Nothing,
-        op: Op::Delete,
-        reveals: None,
-    });
+    let deletes = left.into_iter().cloned().map(Step::delete);
     // Deletes are staged as well: there is no table yet, and no key of theirs is written.
     publication.staged.extend(deletes);
     Ok(publication)

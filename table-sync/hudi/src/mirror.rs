@@ -234,13 +234,7 @@ fn left(held: &Timeline, staged: &[Step], at_source: &BTreeSet<RelPath>) -> Vec<
     let written: BTreeSet<&RelPath> = staged.iter().map(|step| &step.key).collect();
     let left = held.metadata.keys().filter(|key| offer::is_carried(key) && !written.contains(key));
     let left = left.filter(|key| !at_source.contains(*key) || is_foreign(held, key));
-    let delete = |key: &RelPath| Step {
-        key: key.clone(),
-        body: Body::Nothing,
-        op: Op::Delete,
-        reveals: None,
-    };
-    left.map(delete).collect()
+    left.cloned().map(Step::delete).collect()
 }
 
 /// Whether a key of a replica's metadata table is that of a pending instant, other than the plan of

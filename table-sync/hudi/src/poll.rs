@@ -66,6 +66,11 @@ impl Seen {
         name >= self.from.as_str() && InstantName::parse(name, self.layout).is_some()
     }
 
+    /// Whether it saw another newest commit, or one that is about to be taken back.
+    pub(crate) fn has_moved(&self, head: Position) -> bool {
+        self.restoring || self.newest != Some(head)
+    }
+
     /// Looks again: whether `head` is still the newest commit, for all that can be told cheaply.
     /// `false` only says that a whole look is needed.
     pub(crate) async fn is_unchanged(
@@ -73,7 +78,7 @@ impl Seen {
         log: &HudiLog,
         head: Position,
     ) -> Result<bool, SourceError> {
-        if self.restoring || self.newest != Some(head) {
+        if self.has_moved(head) {
             return Ok(false);
         }
         let key = properties_key()?;

@@ -9,8 +9,9 @@ use table_sync_core::{
     SourceError, SourceLog, SourceView,
 };
 
-use crate::instant::{Action, Layout};
+use crate::instant::Layout;
 use crate::log::{HudiLog, Side, Slices};
+use crate::poll::Seen;
 use crate::properties::FILE_NAME;
 use crate::timeline::{Instant, Timeline, meta_key};
 use crate::{append, archived, guard, jump, late, retire, state, unpublish};
@@ -126,10 +127,7 @@ impl SourceLog for HudiLog {
             return Ok(false);
         }
         let Some(timeline) = Timeline::load(self).await? else { return Ok(true) };
-        let newest = timeline.commits().last().map(|at| at.position());
-        let mut instants = timeline.instants.iter();
-        let restores = instants.any(|at| at.name.action == Action::Restore && !at.is_completed());
-        Ok(restores || newest != Some(head))
+        Ok(Seen::of(&timeline).has_moved(head))
     }
 
     async fn unchanged(&self, seen: &SeenCommit) -> Result<bool, SourceError> {

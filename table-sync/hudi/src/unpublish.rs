@@ -54,9 +54,9 @@ pub(crate) async fn tailor(
         return Err(Blocked::at(BlockCode::HistoryLost, position, message).into());
     }
     let ids: BTreeSet<InstantTime> = gone.iter().map(|at| at.name.requested).collect();
-    let mut steps: Vec<Step> = gone.iter().map(|at| delete(at.key.clone())).collect();
-    steps.extend(plans(held, &ids).into_iter().map(delete));
-    steps.extend(archived::deleted(log, timeline).await?.into_iter().map(delete));
+    let mut steps: Vec<Step> = gone.iter().map(|at| Step::delete(at.key.clone())).collect();
+    steps.extend(plans(held, &ids).into_iter().map(Step::delete));
+    steps.extend(archived::deleted(log, timeline).await?.into_iter().map(Step::delete));
     let missing =
         timeline.commits().into_iter().filter(|at| held.commit(at.name.requested).is_none());
     for instant in missing.filter(|at| held.start.is_none_or(|start| at.name.requested >= start)) {
@@ -78,10 +78,6 @@ fn all_whole(held: &Timeline, gone: &[&Instant], retired_through: InstantTime) -
     let first = held.commit(retired_through).map(Instant::position);
     let mut between = gone.iter().skip(1).map(|at| at.position());
     between.all(|at| first.is_some_and(|first| at >= first))
-}
-
-fn delete(key: RelPath) -> Step {
-    Step { key, body: Body::Nothing, op: Op::Delete, reveals: None }
 }
 
 /// Pending states of instants that are taken back.

@@ -1,6 +1,7 @@
 //! The oracle over real Hudi tables: their recorded lives, object by object.
 
 use driftless_testdata::models::hudi::{Recorded, recorded_tables};
+use expect_test::ExpectFile;
 
 mod corpus;
 mod faults;
@@ -20,4 +21,14 @@ fn tables() -> Vec<Recorded> {
     let mut tables = recorded_tables();
     tables.retain(|table| only.as_ref().is_none_or(|only| table.name.contains(only.as_str())));
     tables
+}
+
+/// Holds what became of all tables against a file; of some of them it is only printed.
+#[track_caller]
+fn assert_golden(file: &ExpectFile, text: &str) {
+    if std::env::var_os("DRIFTLESS_ONLY").is_none() {
+        file.assert_eq(text);
+    } else {
+        print!("{text}");
+    }
 }
