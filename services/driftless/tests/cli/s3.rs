@@ -198,3 +198,25 @@ fn a_new_probe_replaces_what_is_remembered() {
     assert_eq!(ran.json()["remembered"], true);
     world.done("sync source/t target/t");
 }
+
+/// A stand-in: the server speaks the part of Google Cloud Storage's XML API that reads and lists.
+#[test]
+fn a_source_is_read_as_google_cloud_storage() {
+    let world = World::with("history");
+    let double = S3Double::start(Config { credentials: None, ..Config::default() });
+    fill(&double, &world.path("source/t"), "wh/t");
+    let account = json!({
+        "gcs_base_url": double.endpoint(), "disable_oauth": true,
+        "client_email": "", "private_key": "", "private_key_id": ""
+    });
+    let text = format!(
+        "[stores.google]\nurl = \"gs://bucket/wh\"\n[stores.google.options]\n\
+         google_service_account_key = '{account}'\nallow_http = \"true\"\n"
+    );
+    let folder = world.path("home/.config/driftless");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("driftless.toml"), text).unwrap();
+    world.done("sync google:t b/t");
+    world.done("verify google:t b/t --level bytes");
+    assert!(!double.take_requests().is_empty());
+}
