@@ -13,6 +13,18 @@ impl Sha256Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+
+    /// Reads a digest as [`fmt::Display`] writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut digest = [0; 32];
+        if text.len() != 2 * digest.len() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (at, byte) in digest.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+        }
+        Some(Self(digest))
+    }
 }
 
 impl fmt::Debug for Sha256Digest {
@@ -47,6 +59,11 @@ impl ChainHash {
         hasher.update(self.0.0);
         hasher.update(commit.0);
         Self(Sha256Digest(hasher.finalize().into()))
+    }
+
+    /// Reads a chain as [`fmt::Display`] writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Sha256Digest::parse(text).map(Self)
     }
 }
 
@@ -104,6 +121,18 @@ impl fmt::Display for SetDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digests_are_written_and_read_alike() {
+        let digest = Sha256Digest::of(b"driftless");
+        assert_eq!(Sha256Digest::parse(&digest.to_string()), Some(digest));
+        let chain = ChainHash::default().then(digest);
+        assert_eq!(ChainHash::parse(&chain.to_string()), Some(chain));
+        let long = format!("{digest}0");
+        for text in ["", "00", "zz", long.as_str(), &"\u{e9}".repeat(32)] {
+            assert_eq!(Sha256Digest::parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn set_digest_ignores_order_and_undoes_inserts() {

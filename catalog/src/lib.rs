@@ -1,0 +1,39 @@
+//! The catalog: what is wanted of every table, and an index of how far it is.
+//!
+//! What is published is told by the targets alone. The catalog's progress can be lost and rebuilt
+//! from them; what cannot (policies, tokens, the audit) is what its own back-up is for.
+//!
+//! One [`Catalog`] speaks to SQLite, the embedded default, or to PostgreSQL, with the same
+//! statements; one conformance suite runs against both.
+//!
+//! # Invariants
+//! - Never a row per file.
+//! - A report of an owner with an older epoch changes nothing.
+//! - An event and the change that it tells of are one transaction; events have no gaps, so that a
+//!   reader which goes on after the last one that it saw misses none.
+//! - States change only as [`transition`] allows.
+//!
+//! Not here: what a table's log says (format crates), doing anything about it (`services/syncd`).
+
+mod error;
+mod model;
+mod name;
+mod policy;
+mod sql;
+pub mod status;
+pub mod transition;
+
+pub use error::{CatalogError, Result};
+pub use model::{
+    AuditRecord, Event, FromEnv, FromFile, Lease, Millis, Namespace, NewEvent, Node, Operation,
+    OperationKind, OptionValue, Pin, PositionSchema, Progress, Project, Replica, Report, Role,
+    Site, StoreRecord, Table, TableId, Token, Version,
+};
+pub use name::{NameError, TableName, check_identifier, check_label};
+pub use policy::{
+    AbsolutePaths, HudiHistory, HudiMetadata, HudiReaders, HudiV6Window, Policy, Priority,
+};
+pub use sql::{
+    Catalog, EventFilter, NewOperation, NewTable, NewToken, Page, Remembered, SCHEMA, TableFilter,
+    database_url, folded,
+};

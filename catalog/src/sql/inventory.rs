@@ -1,0 +1,331 @@
+//! Projects, namespaces, stores and sites.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+use super::{Catalog, json, refused, to_json};
+use crate::{
+    CatalogError, Millis, Namespace, Project, Result, Site, StoreRecord, check_identifier,
+    check_label,
+};
+
+/// The organisation of projects that name none.
+const ORGANISATION: &str = "default";
+
+impl Catalog {
+    /// Makes a project, or changes one that is there.
+    ///
+    /// `expect`: the revision that is changed; `None` = whatever is there, or nothing.
+    ///
+    /// # Errors
+    /// A name that is none; a revision that is no longer there.
+    pub async fn put_project(
+        &self,
+        (name, organisation, share): (&str, Option<&str>, u32),
+        expect: Option<i64>,
+        now_ms: Millis,
+    ) -> Result<Project> {
+        check_label("project", name)?;
+        let organisation = organisation.unwrap_or(ORGANISATION);
+        check_label("organisation", organisation)?;
+        let mut tx = self.begin().await?;
+        let sql = "INSERT INTO organisations (name, created_ms) VALUES ($1, $2) \
+                   ON CONFLICT (name) DO NOTHING";
+        sqlx::query(sql).bind(organisation).bind(now_ms).execute(&mut *tx).await?;
+        let sql = "INSERT INTO projects (name, organisation, share, revision, created_ms) \
+                   VALUES ($1, $2, $3, 1, $4) ON CONFLICT (name) DO UPDATE SET \
+                   organisation = excluded.organisation, share = excluded.share, \
+                   revision = projects.revision + 1 RETURNING *";
+        let row = sqlx::query(sql)
+            .bind(name)
+            .bind(organisation)
+            .bind(i64::from(share))
+            .bind(now_ms)
+            .fetch_one(&mut *tx)
+            .await?;
+        let project = project(&row)?;
+        check_revision("project", name, project.revision, expect)?;
+        tx.commit().await?;
+        Ok(project)
+    }
+
+    /// All projects, by name.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn projects(&self) -> Result<Vec<Project>> {
+        let rows =
+            sqlx::query("SELECT * FROM projects ORDER BY name").fetch_all(&self.read).await?;
+        rows.iter().map(project).collect()
+    }
+
+    /// Removes a project that has no namespaces.
+    ///
+    /// # Errors
+    /// There is none, or it is in use.
+    pub async fn remove_project(&self, name: &str) -> Result<()> {
+        self.remove(("project", name, "namespaces"), "DELETE FROM projects WHERE name = $1").await
+    }
+
+    /// Makes a namespace, unless it is there.
+    ///
+    /// # Errors
+    /// A name that is none; no such project.
+    pub async fn put_namespace(
+        &self,
+        project: &str,
+        name: &str,
+        now_ms: Millis,
+    ) -> Result<Namespace> {
+        let mut tx = self.begin().await?;
+        let namespace = put_namespace(&mut tx, project, name, now_ms).await?;
+        tx.commit().await?;
+        Ok(namespace)
+    }
+
+    /// The namespaces of a project, by name.
+    ///
+    /// # Errors
+    /// No such project.
+    pub async fn namespaces(&self, project: &str) -> Result<Vec<Namespace>> {
+        let there = sqlx::query("SELECT 1 AS there FROM projects WHERE name = $1").bind(project);
+        if there.fetch_optional(&self.read).await?.is_none() {
+            return Err(CatalogError::not_found("project", project));
+        }
+        let sql = "SELECT * FROM namespaces WHERE project = $1 ORDER BY name";
+        let rows = sqlx::query(sql).bind(project).fetch_all(&self.read).await?;
+        rows.iter().map(namespace).collect()
+    }
+
+    /// Removes a namespace that has no tables.
+    ///
+    /// # Errors
+    /// There is none, or it is in use.
+    pub async fn remove_namespace(&self, project: &str, name: &str) -> Result<()> {
+        let sql = "DELETE FROM namespaces WHERE project = $1 AND name = $2";
+        let full = format!("{project}.{name}");
+        let used = CatalogError::InUse {
+            of: "namespace",
+            name: full.clone(),
+            by: "tables: unregister them first".to_owned(),
+        };
+        let done = sqlx::query(sql).bind(project).bind(name).execute(&self.write).await;
+        let done = done
+            .map_err(|error| refused(error, CatalogError::not_found("namespace", &full), used))?;
+        match done.rows_affected() {
+            0 => Err(CatalogError::not_found("namespace", full)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a store, or changes one that is there. Its revision and time are set here.
+    ///
+    /// # Errors
+    /// A name that is none; a revision that is no longer there.
+    pub async fn put_store(
+        &self,
+        store: &StoreRecord,
+        expect: Option<i64>,
+        now_ms: Millis,
+    ) -> Result<StoreRecord> {
+        check_label("store", &store.name)?;
+        let mut tx = self.begin().await?;
+        let sql = "INSERT INTO stores (name, url, region, options, revision, created_ms) \
+                   VALUES ($1, $2, $3, $4, 1, $5) ON CONFLICT (name) DO UPDATE SET \
+                   url = excluded.url, region = excluded.region, options = excluded.options, \
+                   revision = stores.revision + 1 RETURNING *";
+        let row = sqlx::query(sql)
+            .bind(&store.name)
+            .bind(&store.url)
+            .bind(&store.region)
+            .bind(to_json(&store.options))
+            .bind(now_ms)
+            .fetch_one(&mut *tx)
+            .await?;
+        let written = store_record(&row)?;
+        check_revision("store", &store.name, written.revision, expect)?;
+        wake_all(&mut tx).await?;
+        tx.commit().await?;
+        Ok(written)
+    }
+
+    /// All stores, by name.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn stores(&self) -> Result<Vec<StoreRecord>> {
+        let rows = sqlx::query("SELECT * FROM stores ORDER BY name").fetch_all(&self.read).await?;
+        rows.iter().map(store_record).collect()
+    }
+
+    /// Removes a store that no site and no table names.
+    ///
+    /// # Errors
+    /// There is none, or it is in use.
+    pub async fn remove_store(&self, name: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        // A name has no wildcard but the underscore, whose false alarms the comparison rules out.
+        let sql = "SELECT 'site ' || name AS used_by, url AS place FROM sites WHERE url LIKE $1 \
+                   UNION ALL SELECT 'table ' || project || '.' || namespace || '.' || name \
+                   AS used_by, source AS place FROM tables WHERE source LIKE $1";
+        let rows = sqlx::query(sql).bind(format!("{name}:%"));
+        for row in rows.fetch_all(&mut *tx).await? {
+            let place: String = row.try_get("place")?;
+            if place.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')) {
+                let (name, by) = (name.to_owned(), row.try_get("used_by")?);
+                return Err(CatalogError::InUse { of: "store", name, by });
+            }
+        }
+        let done = sqlx::query("DELETE FROM stores WHERE name = $1").bind(name);
+        if done.execute(&mut *tx).await?.rows_affected() == 0 {
+            return Err(CatalogError::not_found("store", name));
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Makes a site, or changes one that is there. Its revision and time are set here.
+    ///
+    /// # Errors
+    /// A name that is none; a revision that is no longer there; another URL while tables are
+    /// there.
+    pub async fn put_site(&self, site: &Site, expect: Option<i64>, now_ms: Millis) -> Result<Site> {
+        check_label("site", &site.name)?;
+        let mut tx = self.begin().await?;
+        let sql = "SELECT count(*) AS used FROM replicas r JOIN sites s ON s.name = r.site \
+                   WHERE s.name = $1 AND s.url <> $2";
+        let row = sqlx::query(sql).bind(&site.name).bind(&site.url).fetch_one(&mut *tx).await?;
+        let used: i64 = row.try_get("used")?;
+        if used > 0 {
+            let (of, name) = ("site", site.name.clone());
+            let by = format!("{used} tables, so that its URL stays: make another site");
+            return Err(CatalogError::InUse { of, name, by });
+        }
+        let sql = "INSERT INTO sites (name, url, region, revision, created_ms) \
+                   VALUES ($1, $2, $3, 1, $4) ON CONFLICT (name) DO UPDATE SET \
+                   url = excluded.url, region = excluded.region, \
+                   revision = sites.revision + 1 RETURNING *";
+        let row = sqlx::query(sql)
+            .bind(&site.name)
+            .bind(&site.url)
+            .bind(&site.region)
+            .bind(now_ms)
+            .fetch_one(&mut *tx)
+            .await?;
+        let written = site_record(&row)?;
+        check_revision("site", &site.name, written.revision, expect)?;
+        tx.commit().await?;
+        Ok(written)
+    }
+
+    /// All sites, by name.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn sites(&self) -> Result<Vec<Site>> {
+        let rows = sqlx::query("SELECT * FROM sites ORDER BY name").fetch_all(&self.read).await?;
+        rows.iter().map(site_record).collect()
+    }
+
+    /// Removes a site that holds no tables.
+    ///
+    /// # Errors
+    /// There is none, or it is in use.
+    pub async fn remove_site(&self, name: &str) -> Result<()> {
+        self.remove(("site", name, "tables"), "DELETE FROM sites WHERE name = $1").await
+    }
+
+    async fn remove(
+        &self,
+        (of, name, by): (&'static str, &str, &str),
+        sql: &'static str,
+    ) -> Result<()> {
+        let used = CatalogError::InUse { of, name: name.to_owned(), by: by.to_owned() };
+        let done = sqlx::query(sql).bind(name).execute(&self.write).await;
+        let done = done.map_err(|error| refused(error, CatalogError::not_found(of, name), used))?;
+        match done.rows_affected() {
+            0 => Err(CatalogError::not_found(of, name)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes a namespace, unless it is there.
+pub(super) async fn put_namespace(
+    connection: &mut AnyConnection,
+    project: &str,
+    name: &str,
+    now_ms: Millis,
+) -> Result<Namespace> {
+    check_identifier("namespace", name)?;
+    let sql = "INSERT INTO namespaces (project, name, revision, created_ms) \
+               VALUES ($1, $2, 1, $3) ON CONFLICT (project, name) DO UPDATE SET \
+               revision = namespaces.revision RETURNING *";
+    let row = sqlx::query(sql).bind(project).bind(name).bind(now_ms).fetch_one(connection).await;
+    let row = row.map_err(|error| {
+        let project = || CatalogError::not_found("project", project);
+        refused(error, project(), project())
+    })?;
+    namespace(&row)
+}
+
+/// Lets every owner look at its tables again.
+async fn wake_all(connection: &mut AnyConnection) -> Result<()> {
+    let wake = super::next(connection, "wakes", 1).await?;
+    sqlx::query("UPDATE tables SET wake = $1").bind(wake).execute(connection).await?;
+    Ok(())
+}
+
+/// Whether a row that was just written is the one that was meant.
+pub(super) fn check_revision(
+    of: &'static str,
+    name: &str,
+    written: i64,
+    expect: Option<i64>,
+) -> Result<()> {
+    match expect {
+        Some(expect) if expect + 1 != written => Err(CatalogError::changed(of, name)),
+        _ => Ok(()),
+    }
+}
+
+fn project(row: &AnyRow) -> Result<Project> {
+    let share: i64 = row.try_get("share")?;
+    Ok(Project {
+        name: row.try_get("name")?,
+        organisation: row.try_get("organisation")?,
+        share: u32::try_from(share).unwrap_or(1),
+        revision: row.try_get("revision")?,
+        created_ms: row.try_get("created_ms")?,
+    })
+}
+
+fn namespace(row: &AnyRow) -> Result<Namespace> {
+    Ok(Namespace {
+        project: row.try_get("project")?,
+        name: row.try_get("name")?,
+        revision: row.try_get("revision")?,
+        created_ms: row.try_get("created_ms")?,
+    })
+}
+
+fn store_record(row: &AnyRow) -> Result<StoreRecord> {
+    Ok(StoreRecord {
+        name: row.try_get("name")?,
+        url: row.try_get("url")?,
+        region: row.try_get("region")?,
+        options: json(row, "options")?,
+        revision: row.try_get("revision")?,
+        created_ms: row.try_get("created_ms")?,
+    })
+}
+
+fn site_record(row: &AnyRow) -> Result<Site> {
+    Ok(Site {
+        name: row.try_get("name")?,
+        url: row.try_get("url")?,
+        region: row.try_get("region")?,
+        revision: row.try_get("revision")?,
+        created_ms: row.try_get("created_ms")?,
+    })
+}
