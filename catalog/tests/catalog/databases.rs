@@ -1,5 +1,6 @@
 //! Databases for tests: a SQLite file, and a PostgreSQL server of our own.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -102,26 +103,21 @@ fn start() -> Option<Server> {
         command
     };
     let (bin_text, data, socket) = (bin.display(), data.display(), folder.display());
-    let init = run(format!("{bin_text}/initdb -D {data} -U postgres -A trust -E UTF8 --no-sync"));
-    let mut init = init;
+    let mut init = run(format!("{bin_text}/initdb -D {data} -U postgres -A trust -E UTF8 -N"));
     assert!(init.status().unwrap().success(), "initdb");
     let settings = "-c listen_addresses= -c fsync=off -c max_connections=200";
     let script = format!(
-        "{bin_text}/pg_ctl -D {data} -w -o '-k {socket} {settings}' start && cat >/dev/null; \
-         {bin_text}/pg_ctl -D {data} -m immediate stop; rm -rf {socket}/*"
+        "{bin_text}/pg_ctl -D {data} -w -l {socket}/log -o '-k {socket} {settings}' start \
+         >{socket}/start && echo ready && cat >/dev/null; \
+         {bin_text}/pg_ctl -D {data} -m immediate stop >{socket}/stop; rm -rf {socket}"
     );
-    let child = run(script).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = run(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n", "PostgreSQL did not start");
     // Its end of the pipe is closed when this process ends, however it does.
     std::mem::forget(child);
-    let socket = folder.display().to_string();
-    for _ in 0..600 {
-        let ready = Command::new(bin.join("pg_isready")).args(["-q", "-h", &socket]).status();
-        if ready.unwrap().success() {
-            return Some(Server { bin, socket });
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    panic!("PostgreSQL did not start in a minute");
+    Some(Server { bin, socket: folder.display().to_string() })
 }
 
 /// The newest release's programs.

@@ -28,7 +28,8 @@ async fn operations_begin_and_end(catalog: Catalog) {
     // Asked for twice before it began: one.
     let same = catalog.begin_operation(&new(Some(&table.id)), NOW + 1).await.unwrap();
     assert_eq!(same, begun);
-    assert_eq!(catalog.open_operations(Some(&table.id)).await.unwrap(), [begun.clone()]);
+    let open = catalog.open_operations(Some(&table.id)).await.unwrap();
+    assert_eq!(open, std::slice::from_ref(&begun));
     assert!(catalog.open_operations(None).await.unwrap().is_empty());
     let half = serde_json::json!({"done": 1});
     let step = async |state, progress, error| {
