@@ -15,6 +15,7 @@
 //!
 //! Not here: what a table's log says (format crates), doing anything about it (`services/syncd`).
 
+mod discovery;
 mod error;
 mod model;
 mod name;
@@ -23,11 +24,12 @@ mod sql;
 pub mod status;
 pub mod transition;
 
+pub use discovery::{Found, RuleSpec};
 pub use error::{CatalogError, Result};
 pub use model::{
-    AuditRecord, Event, FromEnv, FromFile, Lease, Millis, Namespace, NewEvent, Node, Operation,
-    OperationKind, OptionValue, Pin, PositionSchema, Progress, Project, Replica, Report, Role,
-    Site, StoreRecord, Table, TableId, Token, Version,
+    AuditRecord, Event, FoundState, FoundTable, FromEnv, FromFile, Lease, Millis, Namespace,
+    NewEvent, Node, Operation, OperationKind, OptionValue, Pin, PositionSchema, Progress, Project,
+    Replica, Report, Role, Site, StoreRecord, Table, TableId, Token, Version,
 };
 pub use name::{NameError, TableName, check_identifier, check_label};
 pub use policy::{

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use table_sync_core::Position;
 use utoipa::ToSchema;
 
-use crate::TableName;
 use crate::policy::{Policy, words};
 use crate::status::Condition;
 use crate::transition::{Desired, OperationState};
+use crate::{RuleSpec, TableName};
 
 /// Identifies a table for good: a name that is given again is another table.
 pub type TableId = String;
@@ -442,4 +442,48 @@ pub struct Pin {
     pub position: Position,
     /// When it was made.
     pub created_ms: Millis,
+}
+
+/// A discovery rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rule {
+    /// Name; unique.
+    pub name: String,
+    /// What it does.
+    pub spec: RuleSpec,
+    /// When it looked last.
+    pub last_run_ms: Option<Millis>,
+    /// Why it could not look the last time.
+    pub last_error: Option<String>,
+    /// Grows with each change.
+    pub revision: i64,
+    /// When it was made.
+    pub created_ms: Millis,
+}
+
+words! {
+    /// What became of a table that a rule found.
+    FoundState {
+        /// It is registered.
+        Registered => "registered",
+        /// It was, and is no longer at the source.
+        Vanished => "vanished",
+        /// It could not be registered; the message says why.
+        Refused => "refused",
+    }
+}
+
+/// A table that a rule found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FoundTable {
+    /// Where it is.
+    pub source: String,
+    /// Its name, where it has one.
+    pub table: Option<String>,
+    /// What became of it.
+    pub state: FoundState,
+    /// Why, where it was refused.
+    pub message: Option<String>,
+    /// When it was seen last.
+    pub seen_ms: Millis,
 }

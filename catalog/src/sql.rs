@@ -19,6 +19,7 @@ mod inventory;
 mod leases;
 mod operations;
 mod progress;
+mod rules;
 mod tables;
 
 pub use access::{NewToken, Remembered};

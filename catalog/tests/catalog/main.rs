@@ -8,6 +8,7 @@ mod inventory;
 mod leases;
 mod operations;
 mod progress;
+mod rules;
 mod schema;
 mod tables;
 

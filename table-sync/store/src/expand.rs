@@ -1,5 +1,6 @@
 //! From a pattern to the tables that it names.
 
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
@@ -8,6 +9,12 @@ use crate::location::Location;
 use crate::objects::read_error;
 use crate::open::{OpenError, open};
 use crate::settings::Settings;
+
+/// Folders that are listed at once.
+const LISTS_AT_ONCE: usize = 16;
+
+/// Below a pattern's `**`, folders this deep are the last that are looked into.
+const DEPTH_MAX: usize = 12;
 
 /// Folders that make a folder a table.
 const LOG_FOLDERS: [&str; 2] = ["_delta_log", ".hoodie"];
@@ -32,8 +39,9 @@ pub enum ExpandError {
 /// The tables that a location with a glob names, in key order; a location without one names
 /// itself, whether it is there or not.
 ///
-/// `*` stands for any characters of one path segment. A table is a folder with a `_delta_log/` or
-/// `.hoodie/` in it.
+/// `*` stands for any characters of one path segment, and `**` as the last one for all tables
+/// below, 12 folders deep at most. A table is a folder with a `_delta_log/` or `.hoodie/` in it;
+/// nothing is looked for inside one, nor in folders whose name begins with `_` or a dot.
 ///
 /// # Errors
 /// [`ExpandError`] when the store cannot be opened or listed.
@@ -48,6 +56,10 @@ pub async fn expand(
     let failed = |source| ExpandError::List { url: location.url().to_owned(), source };
     let mut found = vec![String::new()];
     for pattern in location.table().split('/') {
+        if pattern == "**" {
+            let tables = tables_below(store.as_ref(), found).await.map_err(failed)?;
+            return Ok(tables.into_iter().map(|folder| location.sibling(folder)).collect());
+        }
         let mut next = Vec::new();
         for folder in found {
             if !pattern.contains('*') {
@@ -69,6 +81,32 @@ pub async fn expand(
             tables.push(location.sibling(folder));
         }
     }
+    Ok(tables)
+}
+
+/// All tables below these folders, in key order. A level of folders is listed side by side.
+async fn tables_below(
+    store: &dyn ObjectStore,
+    folders_of: Vec<String>,
+) -> Result<Vec<String>, ReadError> {
+    let mut tables = Vec::new();
+    let mut level = folders_of;
+    for depth in 0..=DEPTH_MAX {
+        let listed = stream::iter(std::mem::take(&mut level)).map(|folder| async {
+            let names = folders(store, &folder).await?;
+            Ok::<_, ReadError>((folder, names))
+        });
+        let listed: Vec<_> = listed.buffer_unordered(LISTS_AT_ONCE).try_collect().await?;
+        for (folder, names) in listed {
+            if depth > 0 && names.iter().any(|name| LOG_FOLDERS.contains(&name.as_str())) {
+                tables.push(folder);
+                continue;
+            }
+            let open = names.iter().filter(|name| !name.starts_with(['_', '.']));
+            level.extend(open.map(|name| join(&folder, name)));
+        }
+    }
+    tables.sort();
     Ok(tables)
 }
 

@@ -99,4 +99,13 @@ async fn one_pattern_finds_tables() {
     assert_eq!(tables("*").await, ["x"]);
     assert_eq!(tables("none*").await, Vec::<String>::new());
     assert_eq!(tables("wh/nothing").await, ["nothing"]);
+    // Nothing is looked for inside a table, nor in hidden folders.
+    for folder in ["wh/a/inner/_delta_log", "wh/.hidden/t/_delta_log", "wh/_tmp/t/_delta_log"] {
+        std::fs::create_dir_all(root.path().join(folder)).unwrap();
+        std::fs::write(root.path().join(folder).join("x"), "").unwrap();
+    }
+    assert_eq!(tables("wh/**").await, ["a", "b", "d/deep"]);
+    assert_eq!(tables("**").await, ["wh/a", "wh/b", "wh/d/deep", "x"]);
+    assert_eq!(tables("w*/**").await, ["wh/a", "wh/b", "wh/d/deep"]);
+    assert_eq!(tables("wh/a/**").await, ["inner"]);
 }
