@@ -7,6 +7,12 @@ CREATE TABLE counters (
 );
 INSERT INTO counters (name, value) VALUES ('events', 0), ('wakes', 0);
 
+-- Values that all processes of a catalog share, each made once.
+CREATE TABLE settings (
+    name TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
 CREATE TABLE organisations (
     name TEXT NOT NULL PRIMARY KEY,
     created_ms BIGINT NOT NULL
@@ -233,6 +239,9 @@ CREATE TABLE pins (
 CREATE TABLE alerts (
     fingerprint TEXT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    -- Empty where it is about no project.
+    project TEXT NOT NULL,
     labels TEXT NOT NULL,
     annotations TEXT NOT NULL,
     starts_ms BIGINT NOT NULL,
@@ -245,7 +254,14 @@ CREATE INDEX alerts_by_end ON alerts (ends_ms);
 CREATE TABLE notifications (
     fingerprint TEXT NOT NULL REFERENCES alerts (fingerprint) ON DELETE CASCADE,
     receiver TEXT NOT NULL,
-    told TEXT NOT NULL,
-    told_ms BIGINT NOT NULL,
+    -- Nothing so far where it is NULL.
+    told TEXT,
+    -- When the alert began that it was told of.
+    starts_ms BIGINT,
+    told_ms BIGINT,
+    tries BIGINT NOT NULL,
+    -- Somebody tells it just now, or it is to be left alone, until then.
+    next_ms BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
     PRIMARY KEY (fingerprint, receiver)
 );

@@ -36,6 +36,6 @@ pub use policy::{
     AbsolutePaths, HudiHistory, HudiMetadata, HudiReaders, HudiV6Window, Policy, Priority,
 };
 pub use sql::{
-    Catalog, EventFilter, NewOperation, NewTable, NewToken, Page, Remembered, SCHEMA, TableFilter,
-    database_url, folded,
+    Alert, AlertState, Audience, Catalog, Due, EventFilter, Held, NewOperation, NewTable, NewToken,
+    Page, Remembered, SCHEMA, Standing, StandingsPage, TableFilter, database_url, folded,
 };

@@ -14,6 +14,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Executor as _, Row as _, Transaction};
 use crate::{CatalogError, Millis, Result};
 
 mod access;
+mod alerts;
 mod events;
 mod inventory;
 mod leases;
@@ -23,10 +24,11 @@ mod rules;
 mod tables;
 
 pub use access::{NewToken, Remembered};
+pub use alerts::{Alert, AlertState, Audience, Due, Standing, StandingsPage};
 pub use events::{EventFilter, Page};
 pub use operations::NewOperation;
 pub use progress::folded;
-pub use tables::{NewTable, TableFilter};
+pub use tables::{Held, NewTable, TableFilter};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

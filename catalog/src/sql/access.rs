@@ -36,6 +36,18 @@ pub enum Remembered {
 }
 
 impl Catalog {
+    /// A value that all processes of this catalog share. Where there is none yet, it is `fresh`
+    /// from now on.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn setting(&self, name: &str, fresh: &str) -> Result<String> {
+        let sql = "INSERT INTO settings (name, value) VALUES ($1, $2) \
+                   ON CONFLICT (name) DO UPDATE SET value = settings.value RETURNING value";
+        let row = sqlx::query(sql).bind(name).bind(fresh).fetch_one(&self.write).await?;
+        Ok(row.try_get("value")?)
+    }
+
     /// Makes a token.
     ///
     /// # Errors

@@ -87,6 +87,20 @@ impl Catalog {
         rows.iter().map(|row| Ok((row.try_get("site")?, version(row)?))).collect()
     }
 
+    /// The newest position that every site of a table has published.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn common_version(&self, table: &str) -> Result<Option<table_sync_core::Position>> {
+        let sql = "SELECT v.position FROM versions v JOIN replicas r ON r.table_id = v.table_id \
+                   AND r.site = v.site AND r.incarnation = v.incarnation WHERE v.table_id = $1 \
+                   GROUP BY v.position HAVING count(*) = \
+                   (SELECT count(*) FROM replicas WHERE table_id = $1) \
+                   ORDER BY max(v.ordinal) DESC LIMIT 1";
+        let row = sqlx::query(sql).bind(table).fetch_optional(&self.read).await?;
+        row.as_ref().map_or(Ok(None), |row| position(row, "position"))
+    }
+
     /// Keeps the newest `keep` receipts of each replica, and those that are pinned.
     ///
     /// # Errors
@@ -124,8 +138,8 @@ async fn record(connection: &mut AnyConnection, report: &Report, now_ms: Millis)
         let sql = "UPDATE tables SET format = $1 WHERE id = $2 AND format IS NULL";
         sqlx::query(sql).bind(format).bind(&report.table).execute(&mut *connection).await?;
     }
-    record_versions(connection, report).await?;
-    for version in &report.versions {
+    // What was told before is not told again.
+    for version in record_versions(connection, report).await? {
         let body = serde_json::json!({
             "position": version.position,
             "kind": version.kind,
@@ -136,6 +150,16 @@ async fn record(connection: &mut AnyConnection, report: &Report, now_ms: Millis)
         });
         let event = NewEvent { kind: "version.published", body };
         insert_event(connection, &subject, &event, now_ms).await?;
+    }
+    if let (None, Some(last)) = (&report.progress, report.versions.last()) {
+        let progress = Progress {
+            head: Some(last.position),
+            head_committed_ms: last.committed_ms.or(before.head_committed_ms),
+            published_ms: Some(last.published_ms),
+            moved_ms: Some(now_ms),
+            ..before.clone()
+        };
+        write(connection, report, &progress).await?;
     }
     if let Some(progress) = &report.progress {
         let progress = settled(&before, progress, now_ms);
@@ -213,11 +237,15 @@ async fn write(connection: &mut AnyConnection, report: &Report, now: &Progress) 
     Ok(())
 }
 
-/// Adds receipts behind those that are there. One that is there stays as it is: a pass that was
-/// repeated published nothing new.
-async fn record_versions(connection: &mut AnyConnection, report: &Report) -> Result<()> {
+/// Adds receipts behind those that are there, and answers them. One that is there stays as it is:
+/// it is told when it is published, and again with its pass.
+async fn record_versions<'a>(
+    connection: &mut AnyConnection,
+    report: &'a Report,
+) -> Result<Vec<&'a Version>> {
+    let mut added = Vec::new();
     if report.versions.is_empty() {
-        return Ok(());
+        return Ok(added);
     }
     let sql = "SELECT ordinal, chain_sha256 FROM versions WHERE table_id = $1 AND site = $2 \
                AND incarnation = $3 ORDER BY ordinal DESC LIMIT 1";
@@ -262,9 +290,10 @@ async fn record_versions(connection: &mut AnyConnection, report: &Report) -> Res
         if done.rows_affected() == 1 {
             ordinal += 1;
             chain = next;
+            added.push(version);
         }
     }
-    Ok(())
+    Ok(added)
 }
 
 fn version(row: &AnyRow) -> Result<Version> {

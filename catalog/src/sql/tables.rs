@@ -29,6 +29,25 @@ pub struct NewTable {
     pub paused: bool,
 }
 
+/// What a site's descriptor says of a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The table.
+    pub name: TableName,
+    /// Where its source is.
+    pub source: String,
+    /// Its format.
+    pub format: String,
+    /// The site.
+    pub site: String,
+    /// How often it was begun anew there.
+    pub incarnation: u32,
+    /// The newest owner that it has seen.
+    pub epoch: u64,
+    /// Its head.
+    pub head: Option<table_sync_core::Position>,
+}
+
 /// Which tables are wanted. What is left out does not matter.
 #[derive(Debug, Clone, Default)]
 pub struct TableFilter {
@@ -109,6 +128,59 @@ impl Catalog {
         insert_event(&mut tx, &subject, &event, now_ms).await?;
         tx.commit().await?;
         self.table(&new.name).await
+    }
+
+    /// Registers again what a site holds, after the catalog was lost: the table, paused, where it
+    /// is not registered; its replica there; and an epoch above the one that the replica has seen.
+    /// `true` where something was missing.
+    ///
+    /// # Errors
+    /// No such site or project; the table is registered with another source, or its replica is at
+    /// another place.
+    pub async fn restore(&self, held: &Held, now_ms: Millis) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let table = match lock(&mut tx, &held.name).await {
+            Ok(locked) => locked.id,
+            Err(CatalogError::NotFound { .. }) => insert_restored(&mut tx, held, now_ms).await?,
+            Err(error) => return Err(error),
+        };
+        let row = sqlx::query("SELECT source FROM tables WHERE id = $1").bind(&table);
+        let source: String = row.fetch_one(&mut *tx).await?.try_get("source")?;
+        if source != held.source {
+            let message = format!("{} is registered with the source {source}", held.name);
+            return Err(CatalogError::Invalid(message));
+        }
+        let sql = "UPDATE tables SET epoch = $1 WHERE id = $2 AND epoch < $1";
+        sqlx::query(sql).bind(signed(held.epoch)).bind(&table).execute(&mut *tx).await?;
+        let sql = "SELECT * FROM replicas WHERE table_id = $1 AND site = $2";
+        let known = sqlx::query(sql).bind(&table).bind(&held.site);
+        if let Some(row) = known.fetch_optional(&mut *tx).await? {
+            let known = replica(&row)?;
+            if known.incarnation != held.incarnation {
+                let (name, site, number) = (&held.name, &held.site, known.incarnation);
+                let message = format!("{name} is at {site} in its incarnation {number}");
+                return Err(CatalogError::Invalid(message));
+            }
+            tx.commit().await?;
+            return Ok(false);
+        }
+        let place = (table.as_str(), &held.name);
+        insert_replica(&mut tx, place, &held.site, held.incarnation, now_ms).await?;
+        let sql = "UPDATE replicas SET head = $1 WHERE table_id = $2 AND site = $3";
+        let head = held.head.map(|head| head.to_string());
+        sqlx::query(sql).bind(head).bind(&table).bind(&held.site).execute(&mut *tx).await?;
+        let wake = next(&mut tx, "wakes", 1).await?;
+        sqlx::query("UPDATE tables SET wake = $1 WHERE id = $2")
+            .bind(wake)
+            .bind(&table)
+            .execute(&mut *tx)
+            .await?;
+        let body = serde_json::json!({ "source": held.source, "head": held.head });
+        let event = NewEvent { kind: "replica.restored", body };
+        let subject = Subject::of_table(&held.name, Some(&held.site));
+        insert_event(&mut tx, &subject, &event, now_ms).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// One table, by its name.
@@ -256,6 +328,18 @@ impl Catalog {
             }
         }
         self.with_replicas(tables, None).await
+    }
+
+    /// Where all tables are: their ids, projects and sources.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn sources(&self) -> Result<Vec<(TableId, String, String)>> {
+        let rows = sqlx::query("SELECT id, project, source FROM tables");
+        let place = |row: &AnyRow| -> Result<_> {
+            Ok((row.try_get("id")?, row.try_get("project")?, row.try_get("source")?))
+        };
+        rows.fetch_all(&self.read).await?.iter().map(place).collect()
     }
 
     async fn with_replicas(
@@ -530,6 +614,33 @@ impl Catalog {
 #[derive(Debug, thiserror::Error)]
 #[error("there is no position")]
 struct Gone;
+
+async fn insert_restored(
+    connection: &mut AnyConnection,
+    held: &Held,
+    now_ms: Millis,
+) -> Result<TableId> {
+    put_namespace(connection, held.name.project(), held.name.namespace(), now_ms).await?;
+    let id = Uuid::now_v7().to_string();
+    let policy = Policy::default();
+    let sql = "INSERT INTO tables (id, project, namespace, name, source, format, policy, priority, \
+               desired, wake, epoch, revision, created_ms) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'paused', 0, $9, 1, $10)";
+    sqlx::query(sql)
+        .bind(&id)
+        .bind(held.name.project())
+        .bind(held.name.namespace())
+        .bind(held.name.table())
+        .bind(&held.source)
+        .bind(&held.format)
+        .bind(to_json(&policy))
+        .bind(policy.priority.as_str())
+        .bind(signed(held.epoch))
+        .bind(now_ms)
+        .execute(connection)
+        .await?;
+    Ok(id)
+}
 
 /// Where a table stands, read within a transaction that will change it.
 pub(super) struct Locked {

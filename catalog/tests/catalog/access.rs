@@ -5,7 +5,18 @@ use driftless_catalog::{AuditRecord, Catalog, CatalogError, NewToken, Remembered
 use crate::databases::NOW;
 use crate::on_both;
 
-on_both!(tokens_end, the_audit_shows_what_did_not_end, keys_are_good_for_one_request);
+on_both!(
+    settings_are_made_once,
+    tokens_end,
+    the_audit_shows_what_did_not_end,
+    keys_are_good_for_one_request,
+);
+
+async fn settings_are_made_once(catalog: Catalog) {
+    assert_eq!(catalog.setting("key", "first").await.unwrap(), "first");
+    assert_eq!(catalog.setting("key", "second").await.unwrap(), "first");
+    assert_eq!(catalog.setting("other", "second").await.unwrap(), "second");
+}
 
 async fn tokens_end(catalog: Catalog) {
     let new = |name: &str, sha256: &str| NewToken {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr)]
 
 mod access;
+mod alerts;
 mod databases;
 mod inventory;
 mod leases;

@@ -13,6 +13,7 @@ use crate::tables::{name, new_table, seeded};
 on_both!(
     reports_become_progress_and_receipts,
     an_older_owner_is_refused,
+    what_is_published_shows_before_its_pass_ends,
     chains_are_equal_at_sites_that_published_the_same,
     a_condition_is_told_once,
     the_longest_lag_comes_first,
@@ -96,9 +97,22 @@ async fn an_older_owner_is_refused(catalog: Catalog) {
     let taken = catalog.record(&[new.clone(), old, gone, new], NOW).await.unwrap();
     assert_eq!(taken, [true, false, false, true]);
     let versions = catalog.versions((&table.id, "east"), None, 9).await.unwrap();
-    // The repeated one is there once.
+    // The repeated one is there once, and told once.
     assert_eq!(versions.len(), 1);
+    let events = catalog.events(&EventFilter::default(), Page::After(1), 9).await.unwrap();
+    assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(versions[0].position, Position::Version(1));
+}
+
+async fn what_is_published_shows_before_its_pass_ends(catalog: Catalog) {
+    let table = orders(&catalog).await;
+    let mut said = report(&table, "east", 1, &[version(4, "append", 3)]);
+    said.progress = None;
+    catalog.record(&[said], NOW + 7).await.unwrap();
+    let progress = catalog.table(&table.name).await.unwrap().replicas[0].progress.clone();
+    assert_eq!(progress.head, Some(Position::Version(4)));
+    assert_eq!((progress.published_ms, progress.moved_ms), (Some(NOW + 3), Some(NOW + 7)));
+    assert_eq!((progress.condition, progress.checked_ms), (Condition::New, None));
 }
 
 async fn chains_are_equal_at_sites_that_published_the_same(catalog: Catalog) {

@@ -2,7 +2,7 @@
 
 use driftless_catalog::transition::{Desired, Wish};
 use driftless_catalog::{
-    Catalog, CatalogError, EventFilter, NewTable, Page, Pin, Policy, Priority, TableFilter,
+    Catalog, CatalogError, EventFilter, Held, NewTable, Page, Pin, Policy, Priority, TableFilter,
     TableName,
 };
 use table_sync_core::Position;
@@ -21,6 +21,7 @@ on_both!(
     a_forgotten_table_leaves_its_place_for_good,
     pins_need_a_published_version,
     every_change_is_an_event,
+    a_lost_table_is_registered_again,
 );
 
 pub(crate) fn name(text: &str) -> TableName {
@@ -241,4 +242,37 @@ async fn every_change_is_an_event(catalog: Catalog) {
     // Numbers go on.
     catalog.register(&new_table("lake.sales.orders"), NOW).await.unwrap();
     assert_eq!(catalog.oldest_event().await.unwrap(), Some(9));
+}
+
+async fn a_lost_table_is_registered_again(catalog: Catalog) {
+    seeded(&catalog).await;
+    let held = |site: &str, epoch, incarnation| Held {
+        name: name("lake.sales.orders"),
+        source: "gs://lake/sales/orders".to_owned(),
+        format: "delta".to_owned(),
+        site: site.to_owned(),
+        incarnation,
+        epoch,
+        head: Some(Position::Version(7)),
+    };
+    assert!(catalog.restore(&held("east", 9, 2), NOW).await.unwrap());
+    assert!(catalog.restore(&held("west", 4, 1), NOW).await.unwrap());
+    assert!(!catalog.restore(&held("west", 4, 1), NOW).await.unwrap());
+    let table = catalog.table(&name("lake.sales.orders")).await.unwrap();
+    assert_eq!((table.desired, table.epoch), (Desired::Paused, 9));
+    assert_eq!(table.format.as_deref(), Some("delta"));
+    let places: Vec<_> = table.replicas.iter().map(|one| one.location.as_str()).collect();
+    assert_eq!(places, ["vast:east/lake/sales/orders-2", "vast:west/lake/sales/orders"]);
+    assert_eq!(table.replicas[0].progress.head, Some(Position::Version(7)));
+    // The next owner is above every owner that a replica has seen.
+    catalog.beat(("a", "host", "0.1.0"), 60_000).await.unwrap();
+    assert_eq!(catalog.claim("a", 9).await.unwrap()[0].epoch, 10);
+    for wrong in [
+        held("east", 9, 3),
+        Held { source: "gs://other".to_owned(), ..held("east", 9, 2) },
+        Held { site: "north".to_owned(), ..held("east", 9, 2) },
+        Held { name: name("gone.sales.orders"), ..held("east", 9, 2) },
+    ] {
+        assert!(catalog.restore(&wrong, NOW).await.is_err(), "{wrong:?}");
+    }
 }

@@ -1,0 +1,85 @@
+//! Counters: what this process has done since it was started.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// See the module. All only grow.
+#[derive(Debug, Default)]
+pub struct Counters {
+    read_bytes: AtomicU64,
+    copied_bytes: AtomicU64,
+    copied_files: AtomicU64,
+    published_within: AtomicU64,
+    published_late: AtomicU64,
+    looks: AtomicU64,
+    passes: AtomicU64,
+    failures: AtomicU64,
+    leases_lost: AtomicU64,
+}
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Bytes read from sources.
+    pub read_bytes: u64,
+    /// Bytes written to sites.
+    pub copied_bytes: u64,
+    /// Files written to sites.
+    pub copied_files: u64,
+    /// Versions published within their table's lag target.
+    pub published_within: u64,
+    /// Versions published later than that.
+    pub published_late: u64,
+    /// Looks at sources that had nothing new.
+    pub looks: u64,
+    /// Passes.
+    pub passes: u64,
+    /// Passes that failed or were blocked, at a site.
+    pub failures: u64,
+    /// Leases that another node took over.
+    pub leases_lost: u64,
+}
+
+impl Counters {
+    pub(crate) fn read(&self, bytes: u64) {
+        self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn copied(&self, bytes: u64) {
+        self.copied_files.fetch_add(1, Ordering::Relaxed);
+        self.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn published(&self, within: bool) {
+        let counter = if within { &self.published_within } else { &self.published_late };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn looked(&self) {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn passed(&self, failed: bool) {
+        self.passes.fetch_add(1, Ordering::Relaxed);
+        self.failures.fetch_add(u64::from(failed), Ordering::Relaxed);
+    }
+
+    pub(crate) fn lease_lost(&self) {
+        self.leases_lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            read_bytes: read(&self.read_bytes),
+            copied_bytes: read(&self.copied_bytes),
+            copied_files: read(&self.copied_files),
+            published_within: read(&self.published_within),
+            published_late: read(&self.published_late),
+            looks: read(&self.looks),
+            passes: read(&self.passes),
+            failures: read(&self.failures),
+            leases_lost: read(&self.leases_lost),
+        }
+    }
+}

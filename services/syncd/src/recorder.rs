@@ -1,0 +1,163 @@
+//! The recorder: what the loops report, written to the catalog in batches.
+//!
+//! A commit is one transaction of the database at most, and thousands of tables that were looked
+//! at without news are one statement. Nothing that a loop does waits for the database: published
+//! is what the targets hold.
+//!
+//! # Invariants
+//! - What is about one replica is written in the order in which it was reported.
+//! - While the database does not answer, reports wait here, folded by replica.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use driftless_catalog::{Catalog, Report, TableId, folded};
+use table_sync_engine::Clock;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// Reports that wait for the database at most; beyond that a loop waits with its next pass.
+const WAITING_MAX: usize = 4_096;
+
+/// Reports of one transaction.
+const BATCH_MAX: usize = 512;
+
+/// How long the first report of a batch waits for others.
+const BATCH_WAIT: Duration = Duration::from_millis(20);
+
+/// How often it is written which sources were looked at. Freshness is a minute at least.
+const CHECKED_EVERY: Duration = Duration::from_secs(10);
+
+/// Waits between two tries while the database does not answer.
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// What a loop has to say.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// See [`Report`].
+    Report(Box<Report>),
+    /// The source of this table was looked at and had nothing new.
+    Checked(TableId),
+}
+
+/// Where the loops report to. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorder(mpsc::Sender<Said>);
+
+/// A report that was refused: its sender is no longer the owner, or not of this incarnation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) table: TableId,
+    pub(crate) epoch: u64,
+}
+
+impl Recorder {
+    /// A recorder, and its work, which ends once all recorders are gone and all is written.
+    pub(crate) fn new(
+        catalog: Catalog,
+        clock: std::sync::Arc<dyn Clock>,
+        refused: mpsc::UnboundedSender<Refused>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        (Self(sender), write_all(catalog, clock, receiver, refused))
+    }
+
+    /// Reports. Waits while the database is far behind.
+    pub(crate) async fn report(&self, report: Report) {
+        // The work ends last.
+        let _ = self.0.send(Said::Report(Box::new(report))).await;
+    }
+
+    /// Reports what is also said later: dropped where the database is far behind.
+    pub(crate) fn mention(&self, report: Report) {
+        let _ = self.0.try_send(Said::Report(Box::new(report)));
+    }
+
+    /// Notes that a source was looked at.
+    pub(crate) async fn checked(&self, table: TableId) {
+        let _ = self.0.send(Said::Checked(table)).await;
+    }
+}
+
+async fn write_all(
+    catalog: Catalog,
+    clock: std::sync::Arc<dyn Clock>,
+    mut said: mpsc::Receiver<Said>,
+    refused: mpsc::UnboundedSender<Refused>,
+) {
+    let mut checked: HashSet<TableId> = HashSet::new();
+    let mut reports: Vec<Report> = Vec::new();
+    let mut flush_checked = Instant::now() + CHECKED_EVERY;
+    let mut open = true;
+    while open || !reports.is_empty() || !checked.is_empty() {
+        let mut batch = Vec::new();
+        let received = tokio::select! {
+            count = said.recv_many(&mut batch, BATCH_MAX), if open => count,
+            () = sleep_until(flush_checked), if open => 1,
+            else => 0,
+        };
+        open = open && received > 0;
+        sort(batch, &mut reports, &mut checked);
+        if open && !reports.is_empty() {
+            sleep(BATCH_WAIT).await;
+            let mut more = Vec::new();
+            while let Ok(next) = said.try_recv() {
+                more.push(next);
+                if more.len() == BATCH_MAX {
+                    break;
+                }
+            }
+            sort(more, &mut reports, &mut checked);
+        }
+        write_reports(&catalog, &*clock, std::mem::take(&mut reports), &refused).await;
+        if !open || Instant::now() >= flush_checked {
+            flush_checked = Instant::now() + CHECKED_EVERY;
+            let tables: Vec<_> = checked.drain().collect();
+            if let Err(error) = catalog.checked(&tables, clock.now_ms()).await {
+                // The next round says it again.
+                tracing::warn!(%error, "write which sources were looked at");
+            }
+        }
+    }
+}
+
+fn sort(batch: Vec<Said>, reports: &mut Vec<Report>, checked: &mut HashSet<TableId>) {
+    for said in batch {
+        match said {
+            Said::Report(report) => reports.push(*report),
+            Said::Checked(table) => {
+                checked.insert(table);
+            }
+        }
+    }
+}
+
+async fn write_reports(
+    catalog: &Catalog,
+    clock: &dyn Clock,
+    reports: Vec<Report>,
+    refused: &mpsc::UnboundedSender<Refused>,
+) {
+    if reports.is_empty() {
+        return;
+    }
+    let reports = folded(reports);
+    let mut wait = RETRY_MIN;
+    let taken = loop {
+        match catalog.record(&reports, clock.now_ms()).await {
+            Ok(taken) => break taken,
+            Err(error) => {
+                tracing::warn!(error = table_sync_core::with_causes(&error), "write progress");
+                sleep(wait).await;
+                wait = (wait * 2).min(RETRY_MAX);
+            }
+        }
+    };
+    for (report, taken) in reports.iter().zip(taken) {
+        if !taken {
+            // Nobody listens any more only at the very end.
+            let _ = refused.send(Refused { table: report.table.clone(), epoch: report.epoch });
+        }
+    }
+}
