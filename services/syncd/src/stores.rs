@@ -141,11 +141,11 @@ impl Stores {
         for record in &records {
             stores.insert(record.name.clone(), self.config(record)?);
         }
+        stores.extend(self.options.stores.clone());
         for site in sites.iter().filter(|site| site.url.contains("://")) {
             let (url, options) = (site.url.clone(), BTreeMap::new());
             stores.insert(store_of_site(site), StoreConfig { url, options });
         }
-        stores.extend(self.options.stores.clone());
         let (settings, state) = (self.options.settings.clone(), self.options.state.clone());
         let opener = Arc::new(Opener::new(settings, stores, state)?);
         let known = Known { read: Instant::now(), records, sites, opener };
@@ -181,10 +181,10 @@ impl Stores {
     }
 }
 
-/// A site that is a URL is a store of its own, so that our own objects lie at its root. No other
-/// store's name has a dot.
+/// A site that is a URL is a store of its own, so that our own objects lie at its root. No store of
+/// the catalog has capitals in its name.
 fn store_of_site(site: &Site) -> String {
-    format!("site.{}", site.name)
+    format!("SITE-{}", site.name)
 }
 
 /// A replica's place as one in its site's store, where the site is a URL.
@@ -284,8 +284,8 @@ mod tests {
             site("deep", "s3://vast/east/deep"),
         ];
         for (place, expect) in [
-            ("s3://vast/east/lake/t", "site.east:lake/t"),
-            ("s3://vast/east/deep/t", "site.deep:t"),
+            ("s3://vast/east/lake/t", "SITE-east:lake/t"),
+            ("s3://vast/east/deep/t", "SITE-deep:t"),
             ("s3://vast/eastern/t", "s3://vast/eastern/t"),
             ("vast:west/t", "vast:west/t"),
         ] {

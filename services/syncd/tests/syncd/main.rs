@@ -1,1 +1,8 @@
+//! The daemon over real tables: in this process, on a catalog in a file.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod follow;
+mod nodes;
+mod trouble;
+mod world;

@@ -1,0 +1,152 @@
+//! A table is followed.
+
+use driftless_catalog::status::Status;
+use driftless_catalog::transition::{OperationState, Wish};
+use driftless_catalog::{NewOperation, OperationKind, Policy};
+
+use crate::world::{World, lag_of, name, now_ms};
+
+/// A policy that looks at the source once in an hour.
+fn seldom() -> Policy {
+    Policy { poll_seconds: 3_600, ..Policy::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_version_is_published_at_every_site_in_order() {
+    let world = World::new().await;
+    let mut feed = world.feed("history", "orders");
+    let first = feed.commit().await.unwrap();
+    let daemon = world.daemon("a").await;
+    let policy = Policy { start: "earliest".to_owned(), poll_seconds: 1, ..Policy::default() };
+    world.register("orders", policy).await;
+    world.until_head("orders", first).await;
+    let mut versions = vec![first.to_string()];
+    while let Some(version) = feed.commit().await {
+        versions.push(version.to_string());
+        if version % 5 == 0 {
+            world.until_head("orders", version).await;
+        }
+    }
+    world.until_head("orders", versions.len() as u64 - 1).await;
+    world.until_status("orders", Status::Ok).await;
+    let table = world.table("orders").await;
+    for site in ["east", "west"] {
+        assert_eq!(world.published(&table, site).await, versions, "{site}");
+    }
+    let chains: Vec<_> = {
+        let mut chains = Vec::new();
+        for site in ["east", "west"] {
+            let newest = world.catalog.versions((&table.id, site), None, 1).await.unwrap();
+            chains.push(newest[0].chain_sha256.clone().unwrap());
+        }
+        chains
+    };
+    assert_eq!(chains[0], chains[1]);
+    world.verify(&table).await;
+    // Each version is told once for each site.
+    let events = world.events("orders").await;
+    let told = events.iter().filter(|event| event.kind == "version.published").count();
+    assert_eq!(told, 2 * versions.len());
+    daemon.stop().await;
+    // A stop lets go of the tables.
+    assert_eq!(world.table("orders").await.lease_node, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hint_is_followed_at_once() {
+    let world = World::new().await;
+    let mut feed = world.feed("history", "orders");
+    feed.commit().await.unwrap();
+    let daemon = world.daemon("a").await;
+    let table = world.register("orders", seldom()).await;
+    world.until_status("orders", Status::Ok).await;
+    // Without a hint it would be seen in an hour.
+    for _ in 0..3 {
+        let version = feed.commit().await.unwrap();
+        world.catalog.wake(std::slice::from_ref(&table.id)).await.unwrap();
+        world.until_head("orders", version).await;
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_table_is_left_alone_and_its_lag_grows() {
+    let world = World::new().await;
+    let mut feed = world.feed("history", "orders");
+    let first = feed.commit().await.unwrap();
+    let daemon = world.daemon("a").await;
+    world.register("orders", Policy { poll_seconds: 1, ..Policy::default() }).await;
+    world.until_head("orders", first).await;
+    let orders = name("lake.sales.orders");
+    world.catalog.wish(&orders, Wish::Pause, None, now_ms()).await.unwrap();
+    world.until_status("orders", Status::Paused).await;
+    for _ in 0..3 {
+        feed.commit().await.unwrap();
+    }
+    let behind = |table: &driftless_catalog::Table| {
+        table.replicas.iter().all(|one| one.progress.pending_versions == Some(3))
+    };
+    world.until("orders", "three versions behind", behind).await;
+    let table = world.table("orders").await;
+    let before = lag_of(&table, &table.replicas[0]).unwrap();
+    let grows = |table: &driftless_catalog::Table| {
+        lag_of(table, &table.replicas[0]).is_some_and(|lag| lag > before + 100)
+    };
+    world.until("orders", "later still", grows).await;
+    assert_eq!(table.replicas[0].progress.head, Some(table_sync_core::Position::Version(first)));
+    world.catalog.wish(&orders, Wish::Resume, None, now_ms()).await.unwrap();
+    world.until_head("orders", first + 3).await;
+    world.until_status("orders", Status::Ok).await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sync_now_is_an_operation_that_ends() {
+    let world = World::new().await;
+    let mut feed = world.feed("history", "orders");
+    feed.commit().await.unwrap();
+    let daemon = world.daemon("a").await;
+    let table = world.register("orders", seldom()).await;
+    world.until_status("orders", Status::Ok).await;
+    let version = feed.commit().await.unwrap();
+    let new = NewOperation {
+        kind: OperationKind::Sync,
+        table_id: Some(table.id.clone()),
+        resource: table.name.to_string(),
+        request: serde_json::json!({}),
+        actor: "test".to_owned(),
+    };
+    let begun = world.catalog.begin_operation(&new, now_ms()).await.unwrap();
+    let ended = loop {
+        let operation = world.catalog.operation(&begun.id).await.unwrap();
+        if operation.state.is_final() {
+            break operation;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+    };
+    assert_eq!(ended.state, OperationState::Succeeded);
+    let heads = serde_json::json!({ "east": version, "west": version });
+    assert_eq!(ended.progress["heads"], heads);
+    world.until_head("orders", version).await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unregistered_table_is_forgotten_and_its_replicas_stay() {
+    let world = World::new().await;
+    let version = world.feed("history", "orders").finish().await;
+    let daemon = world.daemon("a").await;
+    world.register("orders", seldom()).await;
+    world.until_head("orders", version).await;
+    let orders = name("lake.sales.orders");
+    world.catalog.wish(&orders, Wish::Unregister, None, now_ms()).await.unwrap();
+    while world.catalog.table(&orders).await.is_ok() {
+        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+    }
+    assert!(world.path("east/lake/sales/orders/_delta_log").is_dir());
+    // Registered again with the same source, it goes on with what is there.
+    world.register("orders", seldom()).await;
+    world.until_head("orders", version).await;
+    world.until_status("orders", Status::Ok).await;
+    daemon.stop().await;
+}
