@@ -124,20 +124,21 @@ def made_up(bench):
         runs.append(found(done))
         bench.log(f"  round {number + 1}: {done.output.strip()}")
     middle = lambda key: sorted(run[key] for run in runs)[len(runs) // 2]
+    ms = lambda key: f"{middle(key + '_cpu_ms'):.1f} ms"
     peak = max(run["peak_mib"] for run in runs)
     last = runs[-1]
     rows = [
         [f"listing {last['objects']:,} objects, nothing else", f"{middle('listing_cpu_s'):.2f} s"],
         ["first publication, its listing included", f"{middle('first_cpu_s'):.2f} s"],
-        [
-            f"listing {last['timeline_names']:,} names, nothing else",
-            f"{middle('timeline_cpu_ms'):.1f} ms",
-        ],
-        ["a further commit: a look at the timeline", f"{middle('look_cpu_ms'):.1f} ms"],
-        [
-            f"a further commit: its description, {last['next_files']} files",
-            f"{middle('describe_cpu_ms'):.1f} ms",
-        ],
+        [f"listing {last['timeline_names']:,} names, nothing else", ms("timeline")],
+        [f"listing {last['page_names']:,} names, nothing else", ms("page")],
+        ["a look at the whole timeline", ms("whole_look")],
+        ["a look at the replica's whole timeline", ms("whole_replica")],
+        ["a further commit: a look at the replica", ms("replica")],
+        ["a further commit: a look at the source", ms("look")],
+        ["a further commit: the plan", ms("plan")],
+        [f"a further commit: its description, {last['next_files']} files", ms("describe")],
+        ["a further commit: a look at the replica when it is published", ms("replica_again")],
     ]
     title = f"Hudi, {last['instants']:,} instants, {last['groups']:,} file groups: planning alone"
     bench.report(title, measure.markdown(["", "CPU"], rows) + f"\nPeak memory: {peak} MiB.\n")

@@ -28,7 +28,7 @@ pub(crate) async fn describe(
     position: Position,
 ) -> Result<Description, SourceError> {
     let instant = position.requested().and_then(|requested| timeline.commit(requested));
-    let instant = instant.ok_or_else(|| gone(timeline))?;
+    let instant = instant.ok_or_else(|| gone(log, timeline))?;
     let read = log.read_seen(&instant.key, &instant.object).await?;
     let commit = if instant.name.action == Action::Restore {
         Arc::new(CommitMetadata::default())
@@ -86,7 +86,8 @@ fn before(timeline: &Timeline, position: Position) -> i64 {
 }
 
 /// The instant went away between two looks: both sides are looked at again.
-fn gone(timeline: &Timeline) -> SourceError {
+fn gone(log: &HudiLog, timeline: &Timeline) -> SourceError {
+    log.look_whole();
     SourceError::Missing { path: timeline.folder.clone() }
 }
 

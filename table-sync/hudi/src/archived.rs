@@ -26,11 +26,31 @@ pub(crate) async fn retracted(
     timeline: &Timeline,
 ) -> Result<BTreeSet<InstantTime>, SourceError> {
     let mut all = BTreeSet::new();
-    let undoes = |at: &&Instant| matches!(at.name.action, Action::Rollback | Action::Restore);
-    for instant in timeline.instants.iter().filter(|at| at.is_completed()).filter(undoes) {
+    let undoes = |at: &&Instant| at.takes_back();
+    for instant in timeline.instants().filter(|at| at.is_completed()).filter(undoes) {
         all.extend(taken_back(log, instant).await?.iter().copied());
     }
     Ok(all)
+}
+
+/// Commits that a timeline shows although what took them back is in it, and complete: of a listing
+/// the first page is older than the last. Only names of layout 2 tell; a commit that was done again
+/// under its id completed later.
+pub(crate) async fn gone(
+    log: &HudiLog,
+    timeline: &Timeline,
+) -> Result<BTreeSet<InstantTime>, SourceError> {
+    let mut gone = BTreeSet::new();
+    let undone = timeline.instants().filter(|at| at.is_completed() && at.takes_back());
+    for undo in undone.filter(|at| at.name.completion.is_some()) {
+        for id in taken_back(log, undo).await?.iter() {
+            let commit = timeline.commit(*id).and_then(|commit| commit.name.completion);
+            if commit.is_some_and(|completed| completed < undo.name.requested) {
+                gone.insert(*id);
+            }
+        }
+    }
+    Ok(gone)
 }
 
 /// Writers of layout 1 delete instants before the archive that holds them is there: a replica that
@@ -40,7 +60,9 @@ async fn settled(log: &HudiLog, timeline: &Timeline) -> Result<(), SourceError> 
     tokio::time::sleep(ARCHIVE_SETTLES).await;
     let after = log.level(timeline.archive.as_str()).await?.objects;
     let again = Timeline::load(log).await?;
-    let same = again.is_some_and(|again| again.objects.keys().eq(timeline.objects.keys()));
+    let same = again.is_some_and(|again| {
+        again.objects().map(|(key, _)| key).eq(timeline.objects().map(|(key, _)| key))
+    });
     if same && before == after {
         return Ok(());
     }
@@ -53,8 +75,8 @@ pub(crate) async fn deleted(
     timeline: &Timeline,
 ) -> Result<BTreeSet<RelPath>, SourceError> {
     let mut files = BTreeSet::new();
-    let undoes = |at: &&Instant| matches!(at.name.action, Action::Rollback | Action::Restore);
-    for instant in timeline.instants.iter().filter(|at| at.is_completed()).filter(undoes) {
+    let undoes = |at: &&Instant| at.takes_back();
+    for instant in timeline.instants().filter(|at| at.is_completed()).filter(undoes) {
         let read = log.read_seen(&instant.key, &instant.object).await?;
         let key = instant.key.as_str();
         let undone = match instant.name.action {
@@ -211,17 +233,26 @@ async fn files(log: &HudiLog, timeline: &Timeline) -> Result<Vec<Arc<[Archived]>
 }
 
 /// Names that the newest manifest lists.
-async fn manifest(log: &HudiLog, timeline: &Timeline) -> Result<BTreeSet<String>, SourceError> {
+async fn manifest(
+    log: &HudiLog,
+    timeline: &Timeline,
+) -> Result<Arc<BTreeSet<String>>, SourceError> {
     let numbered = timeline.history().filter_map(|(key, object)| {
         Some((history::manifest_number(key.file_name())?, key, object))
     });
     let Some((_, key, object)) = numbered.max_by_key(|(number, _, _)| *number) else {
-        return Ok(BTreeSet::new());
+        return Ok(Arc::default());
     };
+    if let Some(known) = log.cache(|cache| cache.manifest(key, &object.identity)) {
+        return Ok(known);
+    }
     let read = log.read_seen(key, object).await?;
     let files = history::parse_manifest(key.as_str(), &read.bytes);
     let files = files.map_err(|error| damaged(&error))?;
-    Ok(files.into_iter().map(|file| file.name.to_string()).collect())
+    let names = files.into_iter().map(|file| file.name.to_string());
+    let names: Arc<BTreeSet<String>> = Arc::new(names.collect());
+    log.cache(|cache| cache.put_manifest(key, &object.identity, &names));
+    Ok(names)
 }
 
 async fn file(

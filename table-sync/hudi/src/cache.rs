@@ -1,12 +1,12 @@
 //! What was read of a timeline before, and does not change: each object is read once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use table_sync_core::{InstantTime, ObjectIdentity, RelPath};
 
+use crate::look::Look;
 use crate::metadata::CommitMetadata;
-use crate::poll::Seen;
 
 /// Most decoded commits that are kept. A commit of a million files takes some hundred MB, which
 /// is why their files are counted as well.
@@ -18,18 +18,18 @@ const FILES_MAX: usize = 1 << 20;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Cache {
-    /// Where completed commits lie, by id, as the last look at the timeline showed them.
-    keys: HashMap<InstantTime, RelPath>,
     /// Replace commits of a replica whose files are gone.
     hide_nothing: HashSet<InstantTime>,
-    /// The last look, for polls.
-    seen: Option<Seen>,
+    /// The last look at the timeline.
+    look: Option<Look>,
     commits: HashMap<RelPath, (ObjectIdentity, Arc<CommitMetadata>)>,
     files: usize,
     /// Ids that a rollback or restore took back, by its key.
     retracted: HashMap<RelPath, (ObjectIdentity, Arc<[InstantTime]>)>,
     /// Archived instants with their completion, by the file of the history that names them.
     archived: HashMap<RelPath, (ObjectIdentity, Arc<[Archived]>)>,
+    /// The newest manifest of the history.
+    manifest: Option<(RelPath, ObjectIdentity, Arc<BTreeSet<String>>)>,
 }
 
 /// An archived write.
@@ -42,10 +42,6 @@ pub(crate) struct Archived {
 }
 
 impl Cache {
-    pub(crate) fn put_keys(&mut self, keys: impl Iterator<Item = (InstantTime, RelPath)>) {
-        self.keys = keys.collect();
-    }
-
     pub(crate) fn hides_nothing(&self, replacing: InstantTime) -> bool {
         self.hide_nothing.contains(&replacing)
     }
@@ -54,16 +50,41 @@ impl Cache {
         self.hide_nothing.insert(replacing);
     }
 
-    pub(crate) fn put_seen(&mut self, seen: Seen) {
-        self.seen = Some(seen);
+    pub(crate) fn put_look(&mut self, look: Look) {
+        self.look = Some(look);
     }
 
-    pub(crate) fn seen(&self) -> Option<Seen> {
-        self.seen.clone()
+    pub(crate) fn look(&self) -> Option<Look> {
+        self.look.clone()
     }
 
+    pub(crate) fn forget_look(&mut self) {
+        self.look = None;
+    }
+
+    /// Where a completed commit lies, as the last look showed it.
     pub(crate) fn key(&self, requested: InstantTime) -> Option<RelPath> {
-        self.keys.get(&requested).cloned()
+        let look = self.look.as_ref()?;
+        look.timeline.commit(requested).map(|instant| instant.key.clone())
+    }
+
+    /// Names that a manifest of the history lists.
+    pub(crate) fn manifest(
+        &self,
+        key: &RelPath,
+        identity: &ObjectIdentity,
+    ) -> Option<Arc<BTreeSet<String>>> {
+        let (known_key, known, names) = self.manifest.as_ref()?;
+        (known_key == key && known == identity).then(|| Arc::clone(names))
+    }
+
+    pub(crate) fn put_manifest(
+        &mut self,
+        key: &RelPath,
+        identity: &ObjectIdentity,
+        names: &Arc<BTreeSet<String>>,
+    ) {
+        self.manifest = Some((key.clone(), identity.clone(), Arc::clone(names)));
     }
 
     pub(crate) fn commit(

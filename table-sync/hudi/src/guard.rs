@@ -27,7 +27,7 @@ use table_sync_core::{
 };
 
 use crate::file_name::FileName;
-use crate::instant::{Action, InstantName, Layout, State};
+use crate::instant::{Action, Layout, State};
 use crate::log::{HudiLog, Readers, V6Window};
 use crate::properties::TableType;
 use crate::timeline::{Instant, Timeline};
@@ -192,7 +192,7 @@ impl Holds {
         let is_hiding = |id: &InstantTime| held.hiding.as_ref().is_none_or(|ids| ids.contains(id));
         let replacing = commits.iter().filter(|at| at.name.action == Action::ReplaceCommit);
         let times: BTreeMap<_, _> = commits.iter().map(time).collect();
-        let pending = held.instants.iter().filter(|at| !at.is_completed());
+        let pending = held.instants().filter(|at| !at.is_completed());
         Self {
             plans: pending.map(|at| at.name.requested).collect(),
             times,
@@ -326,8 +326,8 @@ async fn stays_wrong(
 /// completes them: a compaction without its commit would be pending again.
 fn deletes(held: &Timeline, floor: InstantTime) -> Vec<Step> {
     let mut below: Vec<(InstantTime, State, RelPath)> = Vec::new();
-    for key in held.objects.keys() {
-        let Some(name) = InstantName::parse(key.file_name(), held.layout) else { continue };
+    for (key, _) in held.objects() {
+        let Some(name) = held.name_of(key) else { continue };
         if name.requested < floor && name.action != Action::Savepoint {
             below.push((name.requested, name.state, key.clone()));
         }

@@ -156,9 +156,9 @@ fn note_properties(found: &mut Inspection, properties: &Properties) {
 
 fn note_timeline(found: &mut Inspection, timeline: &Timeline, metadata_table: MetadataTable) {
     found.head = timeline.commits().last().map(|head| head.position());
-    let completed = timeline.instants.iter().filter(|instant| instant.is_completed());
+    let completed = timeline.instants().filter(|instant| instant.is_completed());
     found.completed_instants = completed.count() as u64;
-    let pending = timeline.instants.iter().filter(|at| at.name.state != State::Completed);
+    let pending = timeline.instants().filter(|at| at.name.state != State::Completed);
     found.pending = pending.map(|at| format!("{} {}", at.name.requested, at.name.action)).collect();
     let merges = timeline.table_type == TableType::MergeOnRead;
     if merges {

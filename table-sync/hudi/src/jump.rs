@@ -45,6 +45,11 @@ pub(crate) async fn describe(
     timeline: &Timeline,
     position: Position,
 ) -> Result<Description, SourceError> {
+    if !timeline.is_whole {
+        // Everything of it is copied: nothing of it may be gone, and nothing missing.
+        log.look_whole();
+        return Err(SourceError::Changed { path: timeline.folder.clone() });
+    }
     check_newest(log, timeline).await?;
     let files = state::files(log, timeline, position, log.options().slices).await?;
     let needs = move || -> FileStream { files.stream() };
@@ -119,7 +124,7 @@ pub(crate) fn history_steps(timeline: &Timeline) -> Vec<Step> {
 /// Completed instants in the order of their completion, from `floor` on, and with a floor the
 /// plans of pending compactions: logs on those are read only where the plan is.
 pub(crate) fn instant_steps(timeline: &Timeline, floor: Option<InstantTime>) -> Vec<Step> {
-    let above = timeline.instants.iter();
+    let above = timeline.instants();
     let above = above.filter(|at| floor.is_none_or(|floor| at.name.requested >= floor));
     let mut plans = above.clone().filter(|at| !at.is_completed()).collect::<Vec<_>>();
     plans.retain(|at| timeline.layout == Layout::V1 && at.name.action == Action::Compaction);
@@ -156,6 +161,9 @@ pub(crate) async fn tailor(
 ) -> Result<Publication, SourceError> {
     let publication = description.publication.clone();
     let held = replica.detail.as_ref().and_then(|detail| detail.downcast_ref::<Timeline>());
+    if let Some((held, id)) = held.zip(publication.position.requested()) {
+        held.announce(id);
+    }
     match (publication.kind, held) {
         (Kind::Jump, None) => {
             let publication = mirror::first(log, timeline, publication).await?;

@@ -17,6 +17,7 @@ use table_sync_core::{
 };
 
 use crate::cache::Cache;
+use crate::look::Margin;
 use crate::properties;
 use crate::timeline::meta_key;
 
@@ -118,6 +119,7 @@ struct Shared {
     store: Arc<dyn ObjectStore>,
     root: Path,
     options: Options,
+    margin: Margin,
     cache: Mutex<Cache>,
 }
 
@@ -148,8 +150,19 @@ impl HudiLog {
         options: Options,
     ) -> Result<Self, object_store::path::Error> {
         let root = Path::parse(root)?;
+        Ok(Self::over(store, root, options, Margin::default()))
+    }
+
+    /// The same timeline, of which looks list at least `margin` again.
+    #[must_use]
+    pub fn with_margin(&self, margin: Margin) -> Self {
+        let Shared { store, root, options, .. } = &*self.shared;
+        Self::over(Arc::clone(store), root.clone(), options.clone(), margin)
+    }
+
+    fn over(store: Arc<dyn ObjectStore>, root: Path, options: Options, margin: Margin) -> Self {
         let cache = Mutex::default();
-        Ok(Self { shared: Arc::new(Shared { store, root, options, cache }) })
+        Self { shared: Arc::new(Shared { store, root, options, margin, cache }) }
     }
 
     /// Whether the folder holds a Hudi table, however damaged.
@@ -168,11 +181,18 @@ impl HudiLog {
 
     /// The table at a folder of this one, which has no metadata table.
     pub(crate) fn below(&self, folder: &str) -> Result<Self, SourceError> {
-        let Shared { store, options, .. } = &*self.shared;
-        let (store, root) = (Arc::clone(store), self.location(folder)?);
+        let Shared { store, options, margin, .. } = &*self.shared;
         let options = Options { metadata_table: MetadataTable::Drop, ..options.clone() };
-        let cache = Mutex::default();
-        Ok(Self { shared: Arc::new(Shared { store, root, options, cache }) })
+        Ok(Self::over(Arc::clone(store), self.location(folder)?, options, *margin))
+    }
+
+    pub(crate) fn margin(&self) -> Margin {
+        self.shared.margin
+    }
+
+    /// Makes the next look list everything: something is not as the last one saw it.
+    pub(crate) fn look_whole(&self) {
+        self.cache(|cache| cache.forget_look());
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -208,12 +228,9 @@ impl HudiLog {
         &self,
         folder: &str,
     ) -> Result<BTreeMap<RelPath, LogObject>, SourceError> {
-        let mut objects = BTreeMap::new();
-        self.each(folder, |key, object| {
-            objects.insert(key, object);
-        })
-        .await?;
-        Ok(objects)
+        let mut objects = Vec::new();
+        self.each(folder, |key, object| objects.push((key, object))).await?;
+        Ok(objects.into_iter().collect())
     }
 
     /// Lists what lies below a folder from a name on.
@@ -300,12 +317,14 @@ impl HudiLog {
             Ok(result) => result,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(object_store::Error::Precondition { .. }) => {
+                self.look_whole();
                 return Err(SourceError::Changed { path: key.clone() });
             }
             Err(error) => return Err(io_error(key, error)),
         };
         let object = log_object(&result.meta);
         if expect.is_some_and(|expect| !expect.is_same(&object.identity)) {
+            self.look_whole();
             return Err(SourceError::Changed { path: key.clone() });
         }
         let size_bytes = object.identity.size_bytes;
@@ -328,7 +347,10 @@ impl HudiLog {
         seen: &LogObject,
     ) -> Result<ObjectRead, SourceError> {
         let read = self.read(key, Some(&seen.identity)).await?;
-        read.ok_or_else(|| SourceError::Missing { path: key.clone() })
+        read.ok_or_else(|| {
+            self.look_whole();
+            SourceError::Missing { path: key.clone() }
+        })
     }
 }
 

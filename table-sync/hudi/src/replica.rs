@@ -10,12 +10,12 @@ use table_sync_core::{
 use crate::log::{HudiLog, META_FOLDER};
 use crate::source::shape;
 use crate::timeline::{Timeline, properties_key};
-use crate::{guard, mirror};
+use crate::{guard, look, mirror};
 
 #[async_trait]
 impl ReplicaLog for HudiLog {
-    async fn observe(&self, _hint: Option<Hint>) -> Result<ReplicaView, ReplicaError> {
-        look(self).await.map_err(replica_error)
+    async fn observe(&self, hint: Option<Hint>) -> Result<ReplicaView, ReplicaError> {
+        view(self, hint).await.map_err(replica_error)
     }
 
     async fn table_id(&self, _view: &ReplicaView) -> Result<Option<String>, ReplicaError> {
@@ -23,12 +23,28 @@ impl ReplicaLog for HudiLog {
     }
 }
 
-async fn look(log: &HudiLog) -> Result<ReplicaView, SourceError> {
-    let Some(mut timeline) = Timeline::load(log).await? else {
+/// Looks at the timeline.
+///
+/// Publishing does not only add at the end: a commit that completed late may have any id, and
+/// another process may have published it. Each pass gives along what was published last, so
+/// everything is listed unless that is a commit which this process saw or announced.
+async fn timeline(log: &HudiLog, hint: Option<Hint>) -> Result<Option<Arc<Timeline>>, SourceError> {
+    let head = hint.and_then(|hint| hint.head.requested());
+    let last = log.cache(|cache| cache.look());
+    match head.zip(last) {
+        Some((head, last)) if last.timeline.expects(head) => look::look(log).await,
+        _ => Timeline::load(log).await,
+    }
+}
+
+async fn view(log: &HudiLog, hint: Option<Hint>) -> Result<ReplicaView, SourceError> {
+    let Some(timeline) = timeline(log, hint).await? else {
         // Without properties there is no table: whatever is here was staged, and never seen.
         let objects = log.list("").await?;
         return Ok(ReplicaView { objects, ..ReplicaView::default() });
     };
+    // What this look adds is not kept for the next one.
+    let mut timeline = Timeline::clone(&timeline);
     mirror::list_held(log, &mut timeline).await?;
     if guard::applies(log, &timeline) {
         timeline.hiding = Some(guard::hiding(log, &timeline).await?);
@@ -38,8 +54,9 @@ async fn look(log: &HudiLog) -> Result<ReplicaView, SourceError> {
     let earliest_readable = commits.first().map(|commit| commit.position());
     // A published plan is part of the timeline, and its compaction is still to come.
     let floor = timeline.earliest_pending();
-    let holds = commits.iter().map(|commit| commit.name.requested).collect();
-    let mut objects = timeline.objects.clone();
+    let holds = timeline.instants().filter(|at| at.is_commit()).map(|at| at.name.requested);
+    let holds = holds.collect();
+    let mut objects = timeline.telling();
     if mirror::is_unsettled(log, &timeline) {
         // Both sides may look as before and yet something is to be done.
         objects.insert(properties_key()?, timeline.properties_read.object.clone());

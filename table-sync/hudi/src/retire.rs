@@ -199,7 +199,7 @@ impl Rules {
                 }
             }
         }
-        for instant in &timeline.instants {
+        for instant in timeline.instants() {
             match (&instant.name.action, instant.is_completed()) {
                 (Action::Savepoint, true) => rules.keep_saved(log, instant).await?,
                 (Action::Restore, true) if rules.aged.commits.contains(&instant.name.requested) => {

@@ -1,7 +1,5 @@
 //! A timeline as the engine sees it: commits form a set, and each has its own object.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use table_sync_core::{
     BaseEntry, CommitEntry, CommitSet, Description, Detail, FileRef, FileStream, Follows, Late,
@@ -11,10 +9,9 @@ use table_sync_core::{
 
 use crate::instant::Layout;
 use crate::log::{HudiLog, Side, Slices};
-use crate::poll::Seen;
 use crate::properties::FILE_NAME;
-use crate::timeline::{Instant, Timeline, meta_key};
-use crate::{append, archived, guard, jump, late, retire, state, unpublish};
+use crate::timeline::{Instant, Timeline, meta_key, properties_key};
+use crate::{append, archived, guard, jump, late, look, poll, retire, state, unpublish};
 
 #[async_trait]
 impl SourceLog for HudiLog {
@@ -23,13 +20,20 @@ impl SourceLog for HudiLog {
     }
 
     async fn observe(&self, after: Option<Position>) -> Result<SourceView, SourceError> {
-        let Some(timeline) = Timeline::load(self).await? else { return Ok(SourceView::default()) };
+        let replica = self.options().side == Side::Replica;
+        let timeline = match after {
+            // Removals are decided by a replica's own view of itself, and a first publication is
+            // one of the whole timeline.
+            Some(_) if !replica => look::look(self).await?,
+            _ => Timeline::load(self).await?,
+        };
+        let Some(timeline) = timeline else { return Ok(SourceView::default()) };
         let mut set = CommitSet {
             archived_below: timeline.start,
             retracted: archived::retracted(self, &timeline).await?,
             shape: shape(&timeline),
             switchable: timeline.layout == Layout::V2 || unpublish::applies(&timeline),
-            forgets: self.options().side == Side::Replica && retire::forgets(&timeline),
+            forgets: replica && retire::forgets(&timeline),
             ..CommitSet::default()
         };
         if let Some(after) = after
@@ -39,9 +43,14 @@ impl SourceLog for HudiLog {
             set.archived_below = archived.first().copied();
             set.archived = archived;
         }
-        let replica = self.options().side == Side::Replica;
-        let entry = |at: &Instant| entry(&timeline, at, replica);
-        let commits: Vec<_> = timeline.commits().into_iter().map(entry).collect();
+        if !timeline.is_whole {
+            // Of what is settled such a look does not tell what became of it.
+            set.archived_below = timeline.unsettled_from;
+        }
+        let gone = archived::gone(self, &timeline).await?;
+        let there = timeline.commits().into_iter();
+        let there = there.filter(|at| gone.is_empty() || !gone.contains(&at.name.requested));
+        let commits: Vec<_> = there.map(|at| entry(&timeline, at, replica)).collect();
         let head = commits.last().map(|commit| commit.position);
         let mut bases: Vec<_> = head.map(|position| BaseEntry { position }).into_iter().collect();
         if let Some(pending) = too_early(&timeline)
@@ -53,14 +62,10 @@ impl SourceLog for HudiLog {
                  write: what it writes would be visible before it completes"
             ));
         }
-        Ok(SourceView {
-            commits,
-            bases,
-            objects: timeline.objects.clone(),
-            listed_from: None,
-            set: Some(set),
-            detail: Some(Arc::new(timeline) as Detail),
-        })
+        let mut objects = timeline.telling();
+        objects.insert(properties_key()?, timeline.properties_read.object.clone());
+        let detail = Some(timeline as Detail);
+        Ok(SourceView { commits, bases, objects, listed_from: None, set: Some(set), detail })
     }
 
     async fn describe(
@@ -121,13 +126,13 @@ impl SourceLog for HudiLog {
     }
 
     async fn moved_past(&self, head: Position) -> Result<bool, SourceError> {
-        if let Some(seen) = self.cache(|cache| cache.seen())
-            && seen.is_unchanged(self, head).await?
+        if let Some(last) = self.cache(|cache| cache.look())
+            && poll::is_unchanged(self, &last.timeline, head).await?
         {
             return Ok(false);
         }
-        let Some(timeline) = Timeline::load(self).await? else { return Ok(true) };
-        Ok(Seen::of(&timeline).has_moved(head))
+        let Some(timeline) = look::look(self).await? else { return Ok(true) };
+        Ok(poll::has_moved(&timeline, head))
     }
 
     async fn unchanged(&self, seen: &SeenCommit) -> Result<bool, SourceError> {
@@ -159,7 +164,13 @@ impl SourceLog for HudiLog {
         file: &FileRef,
         since: Position,
     ) -> Result<bool, SourceError> {
-        state::is_live(self, timeline(view)?, file, since).await
+        let timeline = timeline(view)?;
+        if timeline.is_whole {
+            return state::is_live(self, timeline, file, since).await;
+        }
+        // That the source is damaged is not said after half a look.
+        let whole = Timeline::load(self).await?;
+        state::is_live(self, whole.as_deref().unwrap_or(timeline), file, since).await
     }
 
     async fn live_files(

@@ -154,7 +154,7 @@ impl Files {
 fn removals(timeline: &Timeline) -> BTreeSet<RelPath> {
     let removes =
         |action: &Action| matches!(action, Action::Clean | Action::Rollback | Action::Restore);
-    let removals = timeline.instants.iter().filter(|at| removes(&at.name.action));
+    let removals = timeline.instants().filter(|at| removes(&at.name.action));
     removals.map(|at| at.key.clone()).collect()
 }
 
@@ -224,8 +224,7 @@ pub(crate) async fn digest(
     position: Position,
 ) -> Result<SetDigest, SourceError> {
     let cleaned = timeline
-        .instants
-        .iter()
+        .instants()
         .find(|instant| instant.name.action == Action::Clean && instant.position() > position);
     if let Some(clean) = cleaned
         && timeline.commits().last().is_some_and(|head| head.position() > position)

@@ -8,51 +8,27 @@
 //!
 //! Source: Hudi `BaseHoodieTimeline.findFirstNonSavepointCommit`, `HoodieTableConfig`.
 
+mod stretch;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use table_sync_core::{BlockCode, Blocked, InstantTime, LogObject, Position, RelPath, SourceError};
 use tokio::sync::OnceCell;
 
-use crate::instant::{Action, InstantName, Layout, State, furthest};
+use crate::instant::{Action, InstantName, Layout, State};
 use crate::log::{HudiLog, META_FOLDER, ObjectRead, io_error};
+use crate::look;
 use crate::mirror::Offer;
-use crate::poll::Seen;
+use crate::poll;
 use crate::properties::{self, Checksum, Properties, TableType};
+pub(crate) use stretch::{Instant, Stretch, name_in};
 
 /// Folder of a timeline of layout 2 where properties name no other.
 pub(crate) const LAYOUT_2_FOLDER: &str = "timeline";
 
 /// Table versions that are replicated.
 const VERSIONS: [u32; 3] = [6, 8, 9];
-
-/// An instant of the active timeline, in its furthest state.
-#[derive(Debug, Clone)]
-pub(crate) struct Instant {
-    pub(crate) name: InstantName,
-    pub(crate) key: RelPath,
-    pub(crate) object: LogObject,
-}
-
-impl Instant {
-    pub(crate) fn is_completed(&self) -> bool {
-        self.name.state == State::Completed
-    }
-
-    /// Where it stands in the order of completion.
-    pub(crate) fn position(&self) -> Position {
-        let by_clock = || InstantTime::of_ms(self.object.modified_ms);
-        let completed = self.name.completion.unwrap_or_else(by_clock);
-        Position::Instant { completed, requested: self.name.requested }
-    }
-
-    /// Whether it is a state of the table that is published by itself: it changes what a snapshot
-    /// holds, or takes commits back.
-    pub(crate) fn is_commit(&self) -> bool {
-        let counts = self.name.action.writes_data() || self.name.action == Action::Restore;
-        self.is_completed() && counts
-    }
-}
 
 /// A timeline as it was listed.
 #[derive(Debug, Clone)]
@@ -65,12 +41,16 @@ pub(crate) struct Timeline {
     pub(crate) folder: RelPath,
     /// Folder of archived instants.
     pub(crate) archive: RelPath,
-    /// By id, then by action.
-    pub(crate) instants: Vec<Instant>,
-    /// Indices of the commits in `instants`, in the order of completion.
+    /// What the next look need not list: instants before `unsettled_from`.
+    settled: Arc<Stretch>,
+    /// The rest, the history's files included (layout 2).
+    pub(crate) recent: Arc<Stretch>,
+    /// Where the next look may begin; `None` where it has to list everything.
+    pub(crate) unsettled_from: Option<InstantTime>,
+    /// Everything was listed for it.
+    pub(crate) is_whole: bool,
+    /// Indices of the commits among all instants, in the order of completion.
     completions: Vec<usize>,
-    /// Objects of the timeline's folder, its history included (layout 2).
-    pub(crate) objects: BTreeMap<RelPath, LogObject>,
     /// The first write that no savepoint keeps: where readers let the timeline begin.
     pub(crate) start: Option<InstantTime>,
     /// Replace commits that hide files which are still at a replica; `None` where nobody looked.
@@ -79,6 +59,8 @@ pub(crate) struct Timeline {
     pub(crate) metadata: BTreeMap<RelPath, LogObject>,
     /// The metadata table that a source has, once it was looked at.
     pub(crate) offer: Arc<OnceCell<Offer>>,
+    /// Of a replica: commits that are about to be published, since it was listed whole.
+    announced: Arc<Mutex<BTreeSet<InstantTime>>>,
 }
 
 /// Key of the table's properties.
@@ -92,8 +74,13 @@ pub(crate) fn meta_key(name: &str) -> Result<RelPath, SourceError> {
 }
 
 impl Timeline {
-    /// Looks at a table. `None` where there is none.
-    pub(crate) async fn load(log: &HudiLog) -> Result<Option<Self>, SourceError> {
+    /// Looks at a table, and lists everything. `None` where there is none.
+    pub(crate) async fn load(log: &HudiLog) -> Result<Option<Arc<Self>>, SourceError> {
+        look::whole(log).await
+    }
+
+    /// Lists everything. `None` where there is no table.
+    pub(crate) async fn list(log: &HudiLog) -> Result<Option<Self>, SourceError> {
         let Some((properties, read)) = read_properties(log).await? else { return Ok(None) };
         let table = properties.table();
         let (table_type, layout) = supported(&properties)?;
@@ -105,44 +92,136 @@ impl Timeline {
             Layout::V1 => level_1(log, folder_key.as_str()).await?,
             Layout::V2 => log.list(folder_key.as_str()).await?,
         };
-        let instants = instants(&objects, &folder_key, layout)?;
-        let start = start(&instants);
-        let completions = completions(&instants);
-        let timeline = Self {
+        let recent = Stretch::of(objects, &folder_key, layout)?;
+        let mut timeline = Self {
             properties_read: read,
             table_type,
             layout,
             folder: folder_key,
             archive,
-            instants,
-            completions,
-            objects,
-            start,
+            settled: Arc::default(),
+            recent: Arc::new(recent),
+            unsettled_from: None,
+            is_whole: true,
+            completions: Vec::new(),
+            start: None,
             properties,
             hiding: None,
             metadata: BTreeMap::new(),
             offer: Arc::default(),
+            announced: Arc::default(),
         };
-        let commits = timeline.commits();
-        let keys = commits.iter().map(|at| (at.name.requested, at.key.clone()));
-        log.cache(|cache| {
-            cache.put_keys(keys);
-            cache.put_seen(Seen::of(&timeline));
-        });
+        timeline.arrange();
         Ok(Some(timeline))
     }
 
+    /// Takes everything before an id for settled, so that the next look may begin there.
+    pub(crate) fn settle(&mut self, before: InstantTime) {
+        // The history has to be among what that look lists.
+        let history = self.archive.as_str().strip_prefix(self.folder.as_str());
+        let history = history.and_then(|rest| rest.strip_prefix('/'));
+        if history.is_none_or(|name| *name < *before.to_string()) {
+            return;
+        }
+        let recent = Arc::make_mut(&mut self.recent);
+        if let Some(settled) = recent.split_before(before, &self.folder) {
+            self.settled = Arc::new(settled);
+            self.unsettled_from = Some(before);
+        }
+    }
+
+    /// The timeline as a later look shows it, which listed only what is not settled.
+    pub(crate) fn followed_by(&self, recent: Stretch) -> Self {
+        let mut timeline = Self {
+            recent: Arc::new(recent),
+            is_whole: false,
+            offer: Arc::default(),
+            ..self.clone()
+        };
+        timeline.arrange();
+        timeline
+    }
+
+    /// Notes that a commit is about to be published at the replica of which this is a view.
+    pub(crate) fn announce(&self, requested: InstantTime) {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(requested);
+    }
+
+    /// Whether a further look brings all that was published at this replica, if `head` is the
+    /// newest of that: a commit that completed late may have any id.
+    pub(crate) fn expects(&self, head: InstantTime) -> bool {
+        let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        let at_end = announced.first().is_none_or(|first| Some(*first) >= self.unsettled_from);
+        at_end && (announced.contains(&head) || self.commit(head).is_some())
+    }
+
+    fn arrange(&mut self) {
+        self.start = start(self.instants());
+        self.completions = completions(self.instants());
+    }
+
     /// Leaves out instants.
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&Instant) -> bool) {
-        self.instants.retain(keep);
-        self.start = start(&self.instants);
-        self.completions = completions(&self.instants);
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Instant) -> bool) {
+        self.settled = Arc::new(self.settled.retain(&mut keep));
+        self.recent = Arc::new(self.recent.retain(&mut keep));
+        self.arrange();
+    }
+
+    /// Instants, by id, then by action.
+    pub(crate) fn instants(&self) -> impl DoubleEndedIterator<Item = &Instant> + Clone {
+        self.settled.instants.iter().chain(&self.recent.instants)
+    }
+
+    /// Objects of the timeline's folder, its history included (layout 2).
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (&RelPath, &LogObject)> {
+        self.settled.objects.iter().chain(&self.recent.objects)
+    }
+
+    /// Objects from a key on.
+    pub(crate) fn objects_from(
+        &self,
+        key: &RelPath,
+    ) -> impl Iterator<Item = (&RelPath, &LogObject)> {
+        let settled = self.settled.objects.range(key.clone()..);
+        settled.chain(self.recent.objects.range(key.clone()..))
+    }
+
+    /// An object of the timeline's folder.
+    pub(crate) fn object(&self, key: &RelPath) -> Option<(&RelPath, &LogObject)> {
+        let recent = self.recent.objects.get_key_value(key);
+        recent.or_else(|| self.settled.objects.get_key_value(key))
+    }
+
+    /// The name of an instant, where a key is that of one of this timeline.
+    pub(crate) fn name_of(&self, key: &RelPath) -> Option<InstantName> {
+        name_in(&self.folder, key, self.layout)
+    }
+
+    fn instant(&self, index: usize) -> Option<&Instant> {
+        match index.checked_sub(self.settled.instants.len()) {
+            None => self.settled.instants.get(index),
+            Some(index) => self.recent.instants.get(index),
+        }
+    }
+
+    /// The objects by which a later look tells that there is something to do: those of a timeline
+    /// that may still change, and the properties.
+    pub(crate) fn telling(&self) -> BTreeMap<RelPath, LogObject> {
+        let from = match self.layout {
+            Layout::V1 => None,
+            Layout::V2 => RelPath::parse(&format!("{}/{}", self.folder, poll::from(self))).ok(),
+        };
+        let owned = |(key, object): (&RelPath, &LogObject)| (key.clone(), object.clone());
+        match from {
+            None => self.objects().map(owned).collect(),
+            Some(from) => self.objects_from(&from).map(owned).collect(),
+        }
     }
 
     /// Completed instants that are states of the table, in the order of completion.
     pub(crate) fn commits(&self) -> Vec<&Instant> {
         let commits = self.completions.iter();
-        commits.filter_map(|index| self.instants.get(*index)).collect()
+        commits.filter_map(|index| self.instant(*index)).collect()
     }
 
     /// The completed commit with this id.
@@ -153,8 +232,10 @@ impl Timeline {
 
     /// What the timeline says of an id.
     pub(crate) fn of(&self, requested: InstantTime) -> impl Iterator<Item = &Instant> {
-        let from = self.instants.partition_point(|at| at.name.requested < requested);
-        let rest = self.instants.get(from..).unwrap_or_default();
+        let settled = self.unsettled_from.is_some_and(|from| requested < from);
+        let instants = if settled { &self.settled.instants } else { &self.recent.instants };
+        let from = instants.partition_point(|at| at.name.requested < requested);
+        let rest = instants.get(from..).unwrap_or_default();
         rest.iter().take_while(move |at| at.name.requested == requested)
     }
 
@@ -164,16 +245,31 @@ impl Timeline {
         let (completion, state, layout) = (None, State::Requested, self.layout);
         let name = InstantName { requested, completion, action, state, layout };
         let key = RelPath::parse(&format!("{}/{name}", self.folder)).ok()?;
-        self.objects.get_key_value(&key)
+        self.object(&key)
+    }
+
+    /// The object that an instant was requested with.
+    pub(crate) fn requested(&self, instant: &Instant) -> Option<(&RelPath, &LogObject)> {
+        let InstantName { requested, layout, .. } = instant.name;
+        let before = match instant.name.action {
+            Action::Commit => Some(Action::Compaction),
+            Action::DeltaCommit => Some(Action::LogCompaction),
+            Action::ReplaceCommit => Some(Action::Clustering),
+            _ => None,
+        };
+        let actions = [Some(instant.name.action.clone()), before].into_iter().flatten();
+        let names = actions.map(|action| {
+            let (completion, state) = (None, State::Requested);
+            InstantName { requested, completion, action, state, layout }
+        });
+        let keys = names.filter_map(|name| RelPath::parse(&format!("{}/{name}", self.folder)).ok());
+        keys.into_iter().find_map(|key| self.object(&key))
     }
 
     /// Whether plans of compactions are there, pending or not.
     pub(crate) fn has_plans(&self) -> bool {
-        let plan = |key: &RelPath| {
-            let name = InstantName::parse(key.file_name(), self.layout);
-            name.is_some_and(|name| name.action == Action::Compaction)
-        };
-        self.table_type == TableType::MergeOnRead && self.objects.keys().any(plan)
+        let has_plans = self.settled.has_plans() || self.recent.has_plans();
+        self.table_type == TableType::MergeOnRead && has_plans
     }
 
     /// Since when readers of this timeline may see a commit, by its store's clock, ms since the
@@ -184,7 +280,7 @@ impl Timeline {
 
     /// Ids of completed writes up to a position.
     pub(crate) fn completed(&self, until: Position) -> BTreeSet<InstantTime> {
-        let writes = self.instants.iter().filter(|at| at.is_commit());
+        let writes = self.instants().filter(|at| at.is_commit());
         let writes = writes.filter(|at| at.position() <= until);
         writes.map(|at| at.name.requested).collect()
     }
@@ -192,16 +288,13 @@ impl Timeline {
     /// When the oldest object of the active timeline was written, ms since the epoch: what is
     /// older was written by instants that are archived.
     pub(crate) fn oldest_ms(&self) -> i64 {
-        let instants = self
-            .objects
-            .iter()
-            .filter(|(key, _)| InstantName::parse(key.file_name(), self.layout).is_some());
+        let instants = self.objects().filter(|(key, _)| self.name_of(key).is_some());
         instants.map(|(_, object)| object.modified_ms).min().unwrap_or(i64::MIN)
     }
 
     /// The earliest write that is not done yet.
     pub(crate) fn earliest_pending(&self) -> Option<InstantTime> {
-        let mut pending = self.instants.iter();
+        let mut pending = self.instants();
         let pending = pending.find(|at| !at.is_completed() && at.name.action.writes_data());
         pending.map(|at| at.name.requested)
     }
@@ -209,7 +302,7 @@ impl Timeline {
     /// Objects of the history folder (layout 2), by key.
     pub(crate) fn history(&self) -> impl Iterator<Item = (&RelPath, &LogObject)> {
         let folder = format!("{}/", self.archive);
-        let below = self.objects.range(self.archive.clone()..);
+        let below = self.objects_from(&self.archive);
         // Names that continue the folder's own sort before what it holds.
         let below = below.skip_while({
             let folder = folder.clone();
@@ -300,44 +393,18 @@ fn bad_folder(error: &table_sync_core::PathError) -> SourceError {
     Blocked::table(BlockCode::ForeignPath, message).into()
 }
 
-fn instants(
-    objects: &BTreeMap<RelPath, LogObject>,
-    folder: &RelPath,
-    layout: Layout,
-) -> Result<Vec<Instant>, SourceError> {
-    let prefix = format!("{folder}/");
-    let mut found = Vec::new();
-    for (key, object) in objects {
-        let name = key.as_str().strip_prefix(&prefix).filter(|name| !name.contains('/'));
-        let Some(name) = name.and_then(|name| InstantName::parse(name, layout)) else { continue };
-        if let Action::Unknown(action) = &name.action {
-            let message = format!(
-                "the timeline holds {key}, whose action {action} is unknown; upgrade this program"
-            );
-            return Err(Blocked::table(BlockCode::UnsupportedReaderFeature, message).into());
-        }
-        found.push((name, key, object));
-    }
-    let instants = furthest(found, |(name, _, _)| name).into_iter();
-    let instants = instants.map(|(name, key, object)| Instant {
-        name,
-        key: key.clone(),
-        object: object.clone(),
-    });
-    Ok(instants.collect())
-}
-
-fn completions(instants: &[Instant]) -> Vec<usize> {
-    let commits = instants.iter().enumerate().filter(|(_, at)| at.is_commit());
+fn completions<'a>(instants: impl Iterator<Item = &'a Instant>) -> Vec<usize> {
+    let commits = instants.enumerate().filter(|(_, at)| at.is_commit());
     let mut commits: Vec<_> = commits.map(|(index, at)| (at.position(), index)).collect();
-    commits.sort_unstable();
+    // Mostly in order already, which a stable sort makes use of.
+    commits.sort();
     commits.into_iter().map(|(_, index)| index).collect()
 }
 
-fn start(instants: &[Instant]) -> Option<InstantTime> {
-    let savepoints = instants.iter().filter(|at| at.name.action == Action::Savepoint);
+fn start<'a>(instants: impl Iterator<Item = &'a Instant> + Clone) -> Option<InstantTime> {
+    let savepoints = instants.clone().filter(|at| at.name.action == Action::Savepoint);
     let saved: BTreeSet<_> = savepoints.map(|at| at.name.requested).collect();
-    let writes = instants.iter().filter(|at| at.is_completed() && at.name.action.writes_data());
+    let writes = instants.filter(|at| at.is_completed() && at.name.action.writes_data());
     let mut ids = writes.map(|at| at.name.requested);
     ids.find(|id| !saved.contains(id))
 }

@@ -14,7 +14,7 @@ use table_sync_core::{
 };
 
 use crate::archived;
-use crate::instant::{InstantName, Layout, State};
+use crate::instant::{Layout, State};
 use crate::log::HudiLog;
 use crate::properties::TableType;
 use crate::timeline::{Instant, Timeline};
@@ -82,8 +82,8 @@ fn all_whole(held: &Timeline, gone: &[&Instant], retired_through: InstantTime) -
 
 /// Pending states of instants that are taken back.
 fn plans(held: &Timeline, ids: &BTreeSet<InstantTime>) -> Vec<RelPath> {
-    let pending = held.objects.keys().filter(|key| {
-        InstantName::parse(key.file_name(), held.layout)
+    let pending = held.objects().map(|(key, _)| key).filter(|key| {
+        held.name_of(key)
             .is_some_and(|name| name.state != State::Completed && ids.contains(&name.requested))
     });
     pending.cloned().collect()

@@ -161,22 +161,30 @@ impl Made {
         self.template.marker.len() as u64
     }
 
-    /// Names in the timeline's folder, with their sizes: requested, inflight and completed.
-    pub fn timeline(&self) -> impl Iterator<Item = (String, u64)> {
+    /// Names of completed instants from an instant on, with their sizes.
+    pub fn completed(&self, from: u64) -> impl Iterator<Item = (String, u64)> {
         let [first, other] = self.commit_bytes;
-        let inflight = self.template.inflight.len() as u64;
-        (0..self.instants).flat_map(move |instant| {
-            let requested = time(instant, 0);
+        (from..self.instants).map(move |instant| {
             let size = if instant == 0 { first } else { other };
+            (format!("{}_{}.deltacommit", time(instant, 0), time(instant, 500)), size)
+        })
+    }
+
+    /// Names in the timeline's folder from an instant on, with their sizes: requested, inflight and
+    /// completed.
+    pub fn timeline(&self, from: u64) -> impl Iterator<Item = (String, u64)> {
+        let inflight = self.template.inflight.len() as u64;
+        self.completed(from).zip(from..).flat_map(move |(completed, instant)| {
+            let requested = time(instant, 0);
             [
                 (format!("{requested}.deltacommit.inflight"), inflight),
                 (format!("{requested}.deltacommit.requested"), 0),
-                (format!("{requested}_{}.deltacommit", time(instant, 500)), size),
+                completed,
             ]
         })
     }
 
-    /// The commit of which instant has this name.
+    /// Which instant has this name, or a name that begins so.
     pub fn instant_of(name: &str) -> u64 {
         let part = |at: usize| name[at..at + 2].parse::<u64>().unwrap();
         part(8) * 3600 + part(10) * 60 + part(12)
@@ -224,7 +232,7 @@ impl Made {
         let timeline = root.join(".hoodie/timeline");
         fs::create_dir_all(&timeline).unwrap();
         fs::write(root.join(".hoodie/hoodie.properties"), &self.template.properties).unwrap();
-        for (name, _) in self.timeline() {
+        for (name, _) in self.timeline(0) {
             let bytes = match name.rsplit_once('.').unwrap().1 {
                 "requested" => Bytes::new(),
                 "inflight" => self.template.inflight.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,10 +22,26 @@ pub const ROOT: &str = "t";
 /// Newest commits whose bytes are made before anything is measured.
 const PREPARED: u64 = 10;
 
+/// A table as it is at some time of its life. Clones of a store share it.
 #[derive(Clone)]
 pub struct MadeStore {
+    now: Arc<Mutex<Now>>,
+    /// Of the timeline only completed instants are here.
+    is_replica: bool,
+}
+
+#[derive(Clone)]
+struct Now {
     table: Made,
     prepared: Arc<BTreeMap<u64, Bytes>>,
+}
+
+impl Now {
+    fn of(table: Made) -> Self {
+        let newest = table.instants.saturating_sub(PREPARED)..table.instants;
+        let prepared = newest.map(|instant| (instant, table.commit(instant)));
+        Self { prepared: Arc::new(prepared.collect()), table }
+    }
 }
 
 fn meta(key: &str, size: u64) -> ObjectMeta {
@@ -40,30 +56,48 @@ fn refuse<T>(operation: &str) -> Result<T> {
 
 impl MadeStore {
     pub fn new(table: Made) -> Self {
-        let newest = table.instants.saturating_sub(PREPARED)..table.instants;
-        let prepared = newest.map(|instant| (instant, table.commit(instant)));
-        let prepared = Arc::new(prepared.collect());
-        Self { table, prepared }
+        Self { now: Arc::new(Mutex::new(Now::of(table))), is_replica: false }
     }
 
-    pub fn partition(&self, partition: u64) -> impl Iterator<Item = ObjectMeta> {
+    /// A replica of the table.
+    pub fn replica(table: Made) -> Self {
+        Self { is_replica: true, ..Self::new(table) }
+    }
+
+    /// Makes the table what it is at a later time.
+    pub fn becomes(&self, table: Made) {
+        *self.now.lock().unwrap() = Now::of(table);
+    }
+
+    fn now(&self) -> Now {
+        self.now.lock().unwrap().clone()
+    }
+
+    pub fn partition(&self, partition: u64) -> Vec<ObjectMeta> {
+        let table = self.now().table;
         let marker = format!("p={partition:04}/.hoodie_partition_metadata");
-        let files = self.table.partition(partition).map(|file| meta(&file.key, file.size));
-        files.chain([meta(&marker, self.table.marker_bytes())])
+        let files = table.partition(partition).map(|file| meta(&file.key, file.size));
+        files.chain([meta(&marker, table.marker_bytes())]).collect()
     }
 
-    pub fn timeline(&self) -> impl Iterator<Item = ObjectMeta> {
-        let names = self.table.timeline();
-        names.map(|(name, size)| meta(&format!(".hoodie/timeline/{name}"), size))
+    /// The timeline from an instant on.
+    pub fn timeline(&self, from: u64) -> Vec<ObjectMeta> {
+        let table = self.now().table;
+        let key = |(name, size): (String, u64)| meta(&format!(".hoodie/timeline/{name}"), size);
+        match self.is_replica {
+            true => table.completed(from).map(key).collect(),
+            false => table.timeline(from).map(key).collect(),
+        }
     }
 
     fn bytes(&self, key: &str) -> Option<Bytes> {
         if key.ends_with("/hoodie.properties") {
-            return Some(self.table.properties());
+            return Some(self.now().table.properties());
         }
         let name = key.rsplit('/').next().filter(|name| name.ends_with(".deltacommit"))?;
         let instant = Made::instant_of(name);
-        Some(self.prepared.get(&instant).cloned().unwrap_or_else(|| self.table.commit(instant)))
+        let Now { table, prepared } = self.now();
+        Some(prepared.get(&instant).cloned().unwrap_or_else(|| table.commit(instant)))
     }
 }
 
@@ -118,17 +152,26 @@ impl ObjectStore for MadeStore {
         let store = self.clone();
         let prefix = prefix.map(ToString::to_string).unwrap_or_default();
         if prefix.ends_with("timeline") {
-            let found: Vec<_> = store.timeline().map(Ok).collect();
-            return stream::iter(found).boxed();
+            return stream::iter(store.timeline(0).into_iter().map(Ok)).boxed();
         }
         let partition = prefix.rsplit("p=").next().and_then(|text| text.parse().ok());
-        let found = partition.map(|at| store.partition(at).map(Ok).collect::<Vec<_>>());
-        stream::iter(found.unwrap_or_default()).boxed()
+        let found = partition.map(|at| store.partition(at)).unwrap_or_default();
+        stream::iter(found.into_iter().map(Ok)).boxed()
+    }
+
+    fn list_with_offset(
+        &self,
+        _: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        // Asked of timelines only, from an instant on.
+        let from = Made::instant_of(offset.filename().unwrap_or_default());
+        stream::iter(self.timeline(from).into_iter().map(Ok)).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let whole = prefix.is_some_and(|prefix| prefix.as_ref() == ROOT);
-        let partitions = if whole { self.table.partitions } else { 0 };
+        let partitions = if whole { self.now().table.partitions } else { 0 };
         let folders = (0..partitions).map(|at| Path::from(format!("{ROOT}/p={at:04}")));
         Ok(ListResult { common_prefixes: folders.collect(), objects: Vec::new() })
     }

@@ -7,11 +7,11 @@ use table_sync_core::{Body, InstantTime, LogObject, Op, Position, RelPath, Sourc
 use super::offer::{Table, brought_by};
 use super::{Trouble, copy, is_foreign, placed, placed_step};
 use crate::append::plans;
-use crate::instant::{Action, InstantName, Layout, State};
+use crate::instant::{Action, Layout, State};
 use crate::metadata::Written;
 use crate::properties::key;
 use crate::state;
-use crate::timeline::{Instant, Timeline};
+use crate::timeline::{Instant, Timeline, name_in};
 
 /// Ids that begin so are of instants that build a partition.
 const BUILDS: &str = "00000000000000";
@@ -90,9 +90,7 @@ fn check_in_step(table: &Table, held: &Timeline) -> Result<(), Trouble> {
 
 /// The id of a completed instant of the metadata table, where a key is that of one.
 fn completed_id(table: &Table, key: &RelPath) -> Result<Option<InstantTime>, SourceError> {
-    let folder = placed(&table.timeline.folder)?;
-    let rest = key.as_str().strip_prefix(folder.as_str()).and_then(|rest| rest.strip_prefix('/'));
-    let name = rest.and_then(|name| InstantName::parse(name, table.timeline.layout));
+    let name = name_in(&placed(&table.timeline.folder)?, key, table.timeline.layout);
     let name = name.filter(|name| name.state == State::Completed);
     Ok(name.map(|name| name.requested))
 }
@@ -101,8 +99,8 @@ fn is_at_source(table: &Table, key: &RelPath) -> Result<bool, SourceError> {
     let own = placed(&table.timeline.folder)?;
     let rest = key.as_str().strip_prefix(own.as_str()).unwrap_or_default();
     let folder = table.timeline.folder.as_str();
-    let objects = &table.timeline.objects;
-    Ok(RelPath::parse(&format!("{folder}{rest}")).is_ok_and(|key| objects.contains_key(&key)))
+    let key = RelPath::parse(&format!("{folder}{rest}"));
+    Ok(key.is_ok_and(|key| table.timeline.object(&key).is_some()))
 }
 
 fn holds_id(table: &Table, held: &Timeline, id: InstantTime) -> bool {
@@ -189,14 +187,7 @@ async fn present(table: &Table, write: &Written) -> Result<LogObject, Trouble> {
 
 /// The commit as requested: until it completes, readers count nothing that belongs to it.
 fn fence(timeline: &Timeline, commit: &Instant) -> Result<Step, Trouble> {
-    let own = commit.name.key();
-    let requested = timeline.objects.iter().find(|(key, _)| {
-        let rest = key.as_str().strip_prefix(timeline.folder.as_str());
-        let name = rest.and_then(|rest| rest.strip_prefix('/'));
-        let name = name.and_then(|name| InstantName::parse(name, timeline.layout));
-        name.is_some_and(|name| name.state == State::Requested && name.key() == own)
-    });
-    let (key, object) = requested.ok_or_else(|| {
+    let (key, object) = timeline.requested(commit).ok_or_else(|| {
         let id = commit.name.requested;
         Trouble::Unfit(format!("the source's timeline no longer tells that {id} was requested"))
     })?;

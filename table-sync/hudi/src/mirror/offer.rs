@@ -1,6 +1,7 @@
 //! What a source offers: its metadata table, and which commit brings each of its instants along.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use table_sync_core::{InstantTime, Position, RelPath, SourceError};
 
@@ -45,7 +46,7 @@ pub(crate) enum Offer {
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(super) log: HudiLog,
-    pub(super) timeline: Timeline,
+    pub(super) timeline: Arc<Timeline>,
     /// Those that are carried.
     pub(super) partitions: BTreeSet<String>,
 }
@@ -106,7 +107,7 @@ fn refusal(log: &HudiLog, timeline: &Timeline) -> Option<String> {
         );
     }
     let undone = |at: &&Instant| at.is_completed() && at.name.action == Action::Rollback;
-    let undone = timeline.instants.iter().find(undone);
+    let undone = timeline.instants().find(undone);
     let merges = timeline.table_type == TableType::MergeOnRead;
     undone.filter(|_| merges).map(|at| {
         format!(
@@ -144,7 +145,7 @@ impl Table {
 
     /// Completed instants in the order of completion.
     pub(super) fn completed(&self) -> Vec<&Instant> {
-        let instants = self.timeline.instants.iter();
+        let instants = self.timeline.instants();
         let mut completed: Vec<_> = instants.filter(|at| at.is_completed()).collect();
         completed.sort_by_key(|at| at.position());
         completed

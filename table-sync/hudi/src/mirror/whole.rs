@@ -62,7 +62,7 @@ pub(super) async fn of(
     let body = Body::Bytes(table.timeline.properties.bytes().clone());
     let key = placed(&properties_key()?)?;
     staged.push(Step { key, body, op: Op::CreateOrReplace, reveals: None });
-    let at_source = table.timeline.objects.keys().chain(listed.keys()).map(placed);
+    let at_source = table.timeline.objects().map(|(key, _)| key).chain(listed.keys()).map(placed);
     let at_source = at_source.collect::<Result<_, _>>()?;
     Ok(Whole { staged, partitions: table.property(), at_source })
 }
@@ -102,7 +102,7 @@ async fn check_present(
 
 /// The timeline without what no commit up to the newest brings along.
 fn until(table: &Table, timeline: &Timeline, position: Position) -> Result<Timeline, Trouble> {
-    let mut until = table.timeline.clone();
+    let mut until = Timeline::clone(&table.timeline);
     until.retain(|instant| {
         !instant.is_completed() || brought_by(timeline, instant).is_some_and(|at| at <= position)
     });
@@ -140,7 +140,7 @@ fn cleaned(own: &Timeline, position: Position) -> Option<&Instant> {
         Layout::V1 => requested,
         Layout::V2 => completed,
     };
-    let mut cleans = own.instants.iter().filter(|at| at.name.action == Action::Clean);
+    let mut cleans = own.instants().filter(|at| at.name.action == Action::Clean);
     cleans.find(|at| at.name.requested.without_suffix() > newest)
 }
 

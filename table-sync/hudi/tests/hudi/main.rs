@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod decode;
+mod listings;
+mod looks;
 mod polls;
 mod tables;

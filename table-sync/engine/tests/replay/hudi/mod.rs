@@ -6,6 +6,7 @@ use expect_test::ExpectFile;
 mod corpus;
 mod faults;
 mod first;
+mod looks;
 mod mirror;
 mod retire;
 mod rig;

@@ -17,12 +17,12 @@ use table_sync_core::{Position, TableState};
 use table_sync_engine::{
     Event as Happened, Level, Options, Progress, Quiet, Source, Target, TargetReport, pass, verify,
 };
-use table_sync_hudi::HudiLog;
+use table_sync_hudi::{HudiLog, Margin};
 use table_sync_store::Store;
 
 use super::stamped::{Stamped, Times};
 use super::stopping::{Stopping, Stops};
-use crate::rig::{TABLE, probed};
+use crate::rig::{TABLE, check_told, probed};
 
 /// How far the target's clock is ahead of the source's newest event when a pass follows at once.
 pub(crate) const CLOSE_MS: i64 = 500;
@@ -43,6 +43,7 @@ pub(crate) struct Rig {
     target: Target,
     options: Options,
     log_options: table_sync_hudi::Options,
+    margin: Margin,
     pub(crate) recorded: RecordingStore<InMemory>,
     /// A publication was stopped while some readers may see a mixture.
     in_window: Arc<AtomicBool>,
@@ -64,6 +65,7 @@ impl Rig {
         log_options: table_sync_hudi::Options,
     ) -> Self {
         let (source_times, target_times) = (Times::default(), Times::default());
+        let margin = Margin::default();
         let plain: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let source_store = Stamped::over(plain, &source_times);
         let oracle = HudiOracle::new(TABLE, readers, Modified::Seconds);
@@ -79,13 +81,13 @@ impl Rig {
         let stops = Stops::default();
         let target_store = Stamped::over(Stopping::over(faulty, &stops), &target_times);
         let source = Source {
-            log: Arc::new(log(&source_store, &log_options)),
+            log: Arc::new(log(&source_store, &log_options, margin)),
             store: Store::over(Arc::clone(&source_store), "memory:///source"),
             table: TABLE.to_owned(),
             roots: Vec::new(),
             url: format!("memory:///source/{TABLE}"),
         };
-        let reader = Arc::new(replica_log(&target_store, &log_options));
+        let reader = Arc::new(replica_log(&target_store, &log_options, margin));
         let store = Store::over(Arc::clone(&target_store), "memory:///target");
         let target = Target {
             log: Arc::clone(&reader) as _,
@@ -114,6 +116,7 @@ impl Rig {
             target,
             options,
             log_options,
+            margin,
             recorded,
             in_window: Arc::default(),
         }
@@ -134,10 +137,17 @@ impl Rig {
 
     /// Forgets what a process would forget when it ends.
     pub(crate) fn restart(&mut self) {
-        self.source.log = Arc::new(log(&self.source_store, &self.log_options));
-        let reader = Arc::new(replica_log(&self.target_store, &self.log_options));
+        self.source.log = Arc::new(log(&self.source_store, &self.log_options, self.margin));
+        let reader = replica_log(&self.target_store, &self.log_options, self.margin);
+        let reader = Arc::new(reader);
         self.target.log = Arc::clone(&reader) as _;
         self.target.reader = reader;
+    }
+
+    /// Goes on as another process, whose looks take all but so much of a timeline for settled.
+    pub(crate) fn restart_near(&mut self, margin: Margin) {
+        self.margin = margin;
+        self.restart();
     }
 
     /// Goes on as another process with other options.
@@ -220,6 +230,7 @@ impl Rig {
         let targets = std::slice::from_ref(&self.target);
         let report = pass(&self.source, targets, &self.options, self.windows()).await;
         let report = report.targets.into_iter().next().expect("one target, one report");
+        check_told(&report);
         if report.blocked.is_none() && report.failure.is_none() {
             // What a stopped pass left open is closed by the next that ends well.
             if report.windows.iter().all(|window| window.closed) {
@@ -335,15 +346,22 @@ fn objects_of(recorded: &RecordingStore<InMemory>, times: &Times) -> HudiObjects
     stamped.collect()
 }
 
-fn log(store: &Arc<dyn ObjectStore>, options: &table_sync_hudi::Options) -> HudiLog {
-    HudiLog::new(Arc::clone(store), TABLE, options.clone()).expect("a good table path")
+fn log(
+    store: &Arc<dyn ObjectStore>,
+    options: &table_sync_hudi::Options,
+    margin: Margin,
+) -> HudiLog {
+    let log = HudiLog::new(Arc::clone(store), TABLE, options.clone());
+    log.expect("a good table path").with_margin(margin)
 }
 
-fn replica_log(store: &Arc<dyn ObjectStore>, options: &table_sync_hudi::Options) -> HudiLog {
-    log(
-        store,
-        &table_sync_hudi::Options { side: table_sync_hudi::Side::Replica, ..options.clone() },
-    )
+fn replica_log(
+    store: &Arc<dyn ObjectStore>,
+    options: &table_sync_hudi::Options,
+    margin: Margin,
+) -> HudiLog {
+    let side = table_sync_hudi::Side::Replica;
+    log(store, &table_sync_hudi::Options { side, ..options.clone() }, margin)
 }
 
 /// How a pass ended, as one line. Instants are replaced by `T`: they are new in each generation of
