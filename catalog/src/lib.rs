@@ -29,7 +29,7 @@ pub use error::{CatalogError, Result};
 pub use model::{
     AuditRecord, Event, FoundState, FoundTable, FromEnv, FromFile, Lease, Millis, Namespace,
     NewEvent, Node, Operation, OperationKind, OptionValue, Pin, PositionSchema, Progress, Project,
-    Replica, Report, Role, Site, StoreRecord, Table, TableId, Token, Version,
+    Replica, Report, Role, Rule, Site, StoreRecord, Table, TableId, Token, Version,
 };
 pub use name::{NameError, TableName, check_identifier, check_label};
 pub use policy::{

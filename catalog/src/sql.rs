@@ -145,6 +145,23 @@ impl Catalog {
         Ok(())
     }
 
+    /// Copies an embedded catalog to a file that is not there yet: a back-up, while it is in use.
+    ///
+    /// # Errors
+    /// A file that is there or cannot be made; a catalog in PostgreSQL, which has tools of its own.
+    pub async fn back_up(&self, file: &Path) -> Result<()> {
+        if self.dialect == Dialect::Postgres {
+            let message = "back up a catalog in PostgreSQL with pg_dump".to_owned();
+            return Err(CatalogError::Invalid(message));
+        }
+        if file.exists() {
+            return Err(CatalogError::exists("file", file.display()));
+        }
+        let file = file.display().to_string();
+        sqlx::query("VACUUM INTO $1").bind(file).execute(&self.read).await?;
+        Ok(())
+    }
+
     /// Begins a transaction that writes.
     async fn begin(&self) -> Result<Transaction<'static, Any>> {
         Ok(match self.dialect {

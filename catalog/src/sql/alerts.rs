@@ -177,7 +177,8 @@ impl Catalog {
         Ok(standings)
     }
 
-    /// Notes that these alerts go on, or begin. One that ended before begins anew.
+    /// Notes that these alerts go on, or begin. One that ended before begins anew. Of several
+    /// clocks, the one that is ahead says when an alert was seen.
     ///
     /// # Errors
     /// What the database says; then none was noted.
@@ -186,7 +187,9 @@ impl Catalog {
                    starts_ms, seen_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
                    ON CONFLICT (fingerprint) DO UPDATE SET annotations = excluded.annotations, \
                    starts_ms = CASE WHEN alerts.ends_ms IS NULL THEN alerts.starts_ms \
-                   ELSE excluded.starts_ms END, ends_ms = NULL, seen_ms = excluded.seen_ms";
+                   ELSE excluded.starts_ms END, ends_ms = NULL, \
+                   seen_ms = CASE WHEN alerts.seen_ms < excluded.seen_ms THEN excluded.seen_ms \
+                   ELSE alerts.seen_ms END";
         if alerts.is_empty() {
             return Ok(());
         }
@@ -215,7 +218,8 @@ impl Catalog {
     pub async fn see_alerts(&self, fingerprints: &[&str], now_ms: Millis) -> Result<()> {
         for chunk in fingerprints.chunks(BATCH) {
             let sql = format!(
-                "UPDATE alerts SET seen_ms = $1 WHERE ends_ms IS NULL AND fingerprint IN ({})",
+                "UPDATE alerts SET seen_ms = CASE WHEN seen_ms < $1 THEN $1 ELSE seen_ms END \
+                 WHERE ends_ms IS NULL AND fingerprint IN ({})",
                 placeholders(2, chunk.len())
             );
             let mut query = sqlx::query(AssertSqlSafe(sql)).bind(now_ms);

@@ -87,6 +87,8 @@ async fn an_alert_begins_goes_on_and_ends(catalog: Catalog) {
     };
     catalog.raise_alerts(std::slice::from_ref(&changed)).await.unwrap();
     catalog.see_alerts(&["a", "gone"], NOW + 7).await.unwrap();
+    // Another process, whose clock is behind.
+    catalog.see_alerts(&["a"], NOW + 2).await.unwrap();
     let active = catalog.active_alerts().await.unwrap();
     let kept = Alert { seen_ms: NOW + 7, ..alert("a", NOW) };
     assert_eq!(active, [kept, Alert { starts_ms: NOW + 1, ..changed }]);

@@ -78,3 +78,17 @@ async fn both_databases_have_the_same_columns() {
     ours.sort();
     assert_eq!(ours, theirs);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_back_up_is_a_catalog() {
+    let database = Sqlite::new();
+    let catalog = database.open().await;
+    catalog.put_project(("lake", None, 3), None, 1).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("backup.db");
+    catalog.back_up(&file).await.unwrap();
+    let error = catalog.back_up(&file).await.unwrap_err();
+    assert!(matches!(error, CatalogError::Exists { .. }), "{error}");
+    let copy = Catalog::open(&driftless_catalog::database_url(&file)).await.unwrap();
+    assert_eq!(copy.projects().await.unwrap(), catalog.projects().await.unwrap());
+}
