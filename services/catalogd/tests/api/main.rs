@@ -1,0 +1,23 @@
+//! The API in process, over a SQLite catalog in a folder that goes away.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
+
+mod access;
+mod answers;
+mod changes;
+mod hints;
+mod idempotency;
+mod inventory;
+mod pages;
+mod rules;
+mod service;
+mod socket;
+mod tables;
+mod versions;
+mod watching;
