@@ -19,8 +19,8 @@ use driftless_catalog::{
 
 use crate::error::{ErrorBody, ErrorDetail};
 use crate::{
-    Service, alert, audit, event, feed, health, lag, node, operation, pin, project, registration,
-    rule, site, store, table, token, version, watch, wish,
+    Service, alert, audit, event, feed, health, lag, metrics, node, operation, pin, project,
+    registration, rule, site, store, table, token, version, watch, wish,
 };
 
 #[derive(OpenApi)]
@@ -67,13 +67,14 @@ impl Modify for Bearer {
     }
 }
 
-/// All routes. Those of metrics and of the console are added to the router beside these.
+/// All routes. Those of the console are added to the router beside these.
 pub(crate) fn routes() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::with_openapi(Described::openapi())
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(health::document))
         .routes(routes!(health::config))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(store::list))
         .routes(routes!(store::get, store::put, store::delete))
         .routes(routes!(site::list))

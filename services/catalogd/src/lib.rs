@@ -29,6 +29,7 @@ pub mod hint;
 mod idempotency;
 mod inspect;
 mod lag;
+mod metrics;
 mod node;
 mod operation;
 mod page;
@@ -58,6 +59,7 @@ use sha2::Sha256;
 
 pub use auth::Auth;
 pub use inspect::{Finding, InspectError, Inspection, Inspector};
+pub use metrics::{Metrics, MetricsError};
 pub use serve::serve;
 
 /// What the service is made of.
@@ -69,6 +71,10 @@ pub struct Options {
     pub auth: Auth,
     /// Opens tables; without it, dry runs and plans are refused.
     pub inspector: Option<Arc<dyn Inspector>>,
+    /// Makes `/metrics`; without it there are none.
+    pub metrics: Option<Arc<dyn Metrics>>,
+    /// Whether `/metrics` needs no token.
+    pub metrics_open: bool,
     /// The time of day, ms since the epoch.
     pub now_ms: Arc<dyn Fn() -> Millis + Send + Sync>,
     /// Called after each change, to wake the daemon of this process.
@@ -156,8 +162,12 @@ pub fn router(options: Options) -> Router {
     let document = document::document(&described);
     let hub =
         watch::Hub::new(options.catalog.clone(), options.wake.clone(), options.limits.streams);
+    let mut rules = auth::Rules::of(&document);
+    if options.metrics_open {
+        rules.open("GET /metrics");
+    }
     let service = Arc::new(Service {
-        rules: auth::Rules::of(&document),
+        rules,
         document: pretty(&document).into(),
         hub: Arc::new(hub),
         feed: feed::Feed::default(),

@@ -201,7 +201,7 @@ pub(crate) fn check_url(api: &Service, url: &str) -> Answer<Place> {
     let place = Place::parse(url).map_err(refused)?;
     let path = format!("/{}", place.path);
     if place.scheme == Scheme::File && !(api.options.allow_files)(std::path::Path::new(&path)) {
-        return Err(refused("files of this machine are not allowed here".to_owned()));
+        return Err(refused("this folder of the service's machine may not be used; start the service with --allow-files, or name an object store".to_owned()));
     }
     Ok(place)
 }

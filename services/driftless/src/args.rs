@@ -6,18 +6,25 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use driftless_wire::TableOptions;
 use table_sync_core::{Position, Start};
 
 use crate::units::{parse_duration, parse_price, parse_rate};
 
 mod help;
 mod hudi;
+mod service;
 
 use self::help::{
-    AFTER_HELP, COMPLETIONS_HELP, DEMO_HELP, INSPECT_HELP, PLAN_HELP, PROBE_HELP, STATUS_HELP,
-    SYNC_HELP, VERIFY_HELP,
+    AFTER_HELP, CATALOG_HELP, CATALOGD_HELP, COMPLETIONS_HELP, DEMO_HELP, INSPECT_HELP, LAG_HELP,
+    PLAN_HELP, PROBE_HELP, PUT_HELP, SERVE_HELP, STATUS_HELP, SYNC_HELP, SYNCD_HELP, TABLE_HELP,
+    TOKEN_HELP, VERIFY_HELP, WATCH_HELP,
 };
-pub(crate) use self::hudi::{HudiArgs, HudiHistory, HudiMetadata, HudiReaders, HudiV6Window};
+use self::hudi::HudiArgs;
+pub(crate) use self::service::{
+    Api, Catalog, Catalogd, Database, Kind, Lag, Named, Put, Register, Serve, Server, Syncd, Table,
+    Token, Watch, Work,
+};
 
 const LONG_ABOUT: &str = "\
 Keeps lakehouse tables identical across stores.
@@ -156,6 +163,33 @@ pub(crate) enum Command {
     /// See it work: a live table, its replica, and a reader that never sees half a version
     #[command(after_help = DEMO_HELP)]
     Demo(Demo),
+    /// Run the service: keep registered tables in step, with an API and a console
+    #[command(after_help = SERVE_HELP)]
+    Serve(Serve),
+    /// Run a node of the service that works on tables
+    #[command(after_help = SYNCD_HELP)]
+    Syncd(Syncd),
+    /// Run the API and the console of the service
+    #[command(after_help = CATALOGD_HELP)]
+    Catalogd(Catalogd),
+    /// Tokens for the API
+    #[command(subcommand, after_help = TOKEN_HELP)]
+    Token(Token),
+    /// The catalog itself
+    #[command(subcommand, after_help = CATALOG_HELP)]
+    Catalog(Catalog),
+    /// Make a store, a site, a project or a discovery rule of the service
+    #[command(after_help = PUT_HELP)]
+    Put(Put),
+    /// Tables of the service
+    #[command(subcommand, after_help = TABLE_HELP)]
+    Table(Table),
+    /// Show which tables of the service are behind, the longest lag first
+    #[command(after_help = LAG_HELP)]
+    Lag(Lag),
+    /// Print what happens in the service, until stopped
+    #[command(after_help = WATCH_HELP)]
+    Watch(Watch),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
@@ -202,6 +236,25 @@ impl Default for Paths {
     fn default() -> Self {
         let (alias_root, format, hudi) = (Vec::new(), None, HudiArgs::default());
         Self { absolute_paths: AbsolutePaths::Refuse, alias_root, format, hudi }
+    }
+}
+
+impl Paths {
+    /// How tables are opened, for replicas that start there.
+    pub(crate) fn options(&self, start: Start) -> TableOptions {
+        TableOptions {
+            absolute_paths: match self.absolute_paths {
+                AbsolutePaths::Refuse => driftless_wire::AbsolutePaths::Refuse,
+                AbsolutePaths::Alias => driftless_wire::AbsolutePaths::Alias,
+            },
+            alias_roots: self.alias_root.clone(),
+            format: self.format.map(|format| match format {
+                Format::Delta => driftless_wire::Format::Delta,
+                Format::Hudi => driftless_wire::Format::Hudi,
+            }),
+            hudi: self.hudi.options(),
+            start,
+        }
     }
 }
 
@@ -356,13 +409,8 @@ pub(crate) struct Demo {
 }
 
 fn parse_start(text: &str) -> Result<Start, String> {
-    match text {
-        "latest" => Ok(Start::Latest),
-        "earliest" => Ok(Start::Earliest),
-        version => parse_position(version)
-            .map(Start::At)
-            .map_err(|_| "write latest, earliest or a version".to_owned()),
-    }
+    driftless_wire::parse_start(text)
+        .ok_or_else(|| "write latest, earliest or a version".to_owned())
 }
 
 fn parse_position(text: &str) -> Result<Position, String> {
@@ -388,6 +436,15 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Examples:"), "{}", command.get_name());
         }
+    }
+
+    /// What a table is opened with when nothing is said is the same here and in the service.
+    #[test]
+    fn no_flags_are_the_default_options() {
+        let cli = Cli::try_parse_from(["driftless", "inspect", "table"]).unwrap();
+        let Command::Inspect(inspect) = cli.command else { panic!("inspect was parsed") };
+        assert_eq!(inspect.paths.options(Start::Latest), TableOptions::default());
+        assert_eq!(Paths::default().options(Start::Latest), TableOptions::default());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The configuration file: named stores.
+//! The configuration file: named stores, and who the service tells of alerts.
 //!
 //! Looked up at `--config`, `$DRIFTLESS_CONFIG`, then in the user's configuration folder; never in
 //! the current folder, where a table's own files may lie.
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use driftless_alerts::Receiver;
 use serde::Deserialize;
 use table_sync_store::StoreConfig;
 
@@ -25,6 +26,12 @@ pub(crate) struct Config {
     /// Stores by name: `NAME:path` on the command line.
     #[serde(default)]
     pub(crate) stores: BTreeMap<String, StoreConfig>,
+    /// Who the service tells of alerts.
+    #[serde(default)]
+    pub(crate) receivers: Vec<Receiver>,
+    /// Tables whose metrics have series of their own: `project.namespace.table`, or `project.*`.
+    #[serde(default)]
+    pub(crate) metrics_tables: Vec<String>,
 }
 
 impl Config {

@@ -11,13 +11,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use driftless_wire::Place;
 use serde::{Deserialize, Serialize};
 use table_sync_core::Position;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::exit::CommandError;
-use crate::wire::Place;
 
 /// Name of the program.
 const PROGRAM: &str = "driftless-rows";

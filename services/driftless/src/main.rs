@@ -4,13 +4,15 @@
 //! engine out.
 
 mod args;
+mod client;
 mod commands;
 mod config;
 mod exit;
+mod inspector;
 mod judge;
+mod measured;
 mod output;
 mod run;
-mod table_log;
 mod units;
 mod wire;
 

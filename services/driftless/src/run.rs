@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use tokio::time::{sleep, timeout};
 
 use crate::args::{Cli, Command, Globals};
-use crate::commands;
+use crate::commands::{self, service};
 use crate::exit::{CommandError, Exit};
 use crate::output::progress::Screen;
 use crate::output::{self, Output, OutputError};
@@ -68,11 +68,17 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Exit {
         }
     };
     let following = matches!(&command, Command::Sync(sync) if sync.follow);
+    let serves = matches!(&command, Command::Serve(_) | Command::Syncd(_) | Command::Catalogd(_));
     let exit = runtime.block_on(async {
+        let carried_out = carry_out(command, globals, output, screen.clone());
+        if serves {
+            // A service is asked to stop, and ends in order.
+            return carried_out.await;
+        }
         tokio::select! {
             biased;
             () = interrupted() => stopped(output, &screen, following),
-            exit = carry_out(command, globals, output, screen.clone()) => exit,
+            exit = carried_out => exit,
         }
     });
     screen.clear();
@@ -96,6 +102,15 @@ async fn carry_out(command: Command, globals: Globals, output: Output, screen: S
             Command::Status(args) => commands::status::run(&setting, &args).await,
             Command::Probe(args) => commands::probe::run(&setting, &args).await,
             Command::Demo(args) => commands::demo::run(&setting, &args).await,
+            Command::Serve(args) => service::serve(&setting, &args, interrupted()).await,
+            Command::Syncd(args) => service::syncd(&setting, &args, interrupted()).await,
+            Command::Catalogd(args) => service::catalogd(&setting, &args, interrupted()).await,
+            Command::Token(args) => service::token::run(&setting, &args).await,
+            Command::Catalog(args) => service::catalog::run(&setting, &args).await,
+            Command::Put(args) => service::tables::put(&setting, &args).await,
+            Command::Table(args) => service::tables::table(&setting, &args).await,
+            Command::Lag(args) => service::tables::lag(&setting, &args).await,
+            Command::Watch(args) => service::tables::watch(&setting, &args).await,
             Command::Completions { .. } => Ok(Exit::Done),
         }
     };

@@ -8,15 +8,28 @@ use serde_json::Value;
 
 /// Our own crates, and the crates of ours that each may name as a dependency. Test dependencies
 /// are free.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("table-sync-core", &[]),
     ("table-sync-store", &["table-sync-core"]),
     ("table-sync-delta", &["table-sync-core"]),
     ("table-sync-hudi", &["table-sync-core"]),
     ("table-sync-engine", &["table-sync-core", "table-sync-store"]),
     ("table-sync-rows", &["table-sync-core", "table-sync-store"]),
+    ("driftless-catalog", &["table-sync-core"]),
+    ("driftless-alerts", &["table-sync-core", "driftless-catalog"]),
+    ("driftless-catalogd", &["table-sync-core", "driftless-catalog"]),
     (
-        "driftless",
+        "driftless-syncd",
+        &[
+            "table-sync-core",
+            "table-sync-store",
+            "table-sync-engine",
+            "driftless-catalog",
+            "driftless-wire",
+        ],
+    ),
+    (
+        "driftless-wire",
         &[
             "table-sync-core",
             "table-sync-store",
@@ -25,16 +38,37 @@ const ARROWS: [(&str, &[&str]); 8] = [
             "table-sync-engine",
         ],
     ),
+    (
+        "driftless",
+        &[
+            "table-sync-core",
+            "table-sync-store",
+            "table-sync-delta",
+            "table-sync-hudi",
+            "table-sync-engine",
+            "driftless-wire",
+            "driftless-catalog",
+            "driftless-catalogd",
+            "driftless-syncd",
+            "driftless-alerts",
+        ],
+    ),
     ("driftless-testdata", &[]),
 ];
 
+/// The readers of logs, and the only crates that may know them: what opens tables, and the command
+/// line, which also shows what only one format has.
+const FORMATS: [&str; 2] = ["table-sync-delta", "table-sync-hudi"];
+const KNOW_FORMATS: [&str; 2] = ["driftless-wire", "driftless"];
+
 /// Libraries that must not be reachable from a crate, however deep.
-const ABSENT: [(&str, &[&str]); 6] = [
+const ABSENT: [(&str, &[&str]); 7] = [
     ("table-sync-core", &["tokio", "object_store", "arrow-array", "parquet", "chrono", "reqwest"]),
     ("table-sync-store", &["arrow-array", "parquet", "datafusion", "deltalake", "openssl-sys"]),
     ("table-sync-delta", &["datafusion", "deltalake", "apache-avro"]),
     ("table-sync-hudi", &["datafusion", "deltalake", "hudi-core"]),
     ("table-sync-engine", &["arrow-array", "parquet", "datafusion", "deltalake"]),
+    ("driftless-wire", &["clap", "axum", "sqlx", "datafusion", "deltalake", "hudi-core"]),
     ("driftless", &["datafusion", "deltalake", "hudi-core", "openssl-sys"]),
 ];
 
@@ -46,8 +80,8 @@ fn host() -> String {
     host.unwrap().to_owned()
 }
 
-/// Normal and build dependencies of every package, by name, as `cargo metadata` resolves them.
-fn graph() -> BTreeMap<String, BTreeSet<String>> {
+/// What `cargo metadata` says about this workspace.
+fn metadata() -> Value {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--offline", "--locked"])
@@ -57,8 +91,19 @@ fn graph() -> BTreeMap<String, BTreeSet<String>> {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+/// Normal and build dependencies of every package, by name, as `cargo metadata` resolves them.
+fn graph() -> BTreeMap<String, BTreeSet<String>> {
+    graph_of(&metadata())
+}
+
+fn graph_of(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let names: BTreeMap<String, String> = list(&metadata["packages"])
         .iter()
         .map(|package| (text(&package["id"]), text(&package["name"])))
@@ -102,6 +147,27 @@ fn crates_depend_along_the_arrows_only() {
         let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
         let stray: Vec<_> = inner.difference(&allowed).collect();
         assert!(stray.is_empty(), "{name} must not depend on {stray:?}");
+    }
+}
+
+#[test]
+fn every_crate_of_ours_has_arrows() {
+    let metadata = metadata();
+    let members: BTreeSet<String> = list(&metadata["workspace_members"]).iter().map(text).collect();
+    let known: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    for package in list(&metadata["packages"]) {
+        let name = text(&package["name"]);
+        let ours = members.contains(&text(&package["id"]));
+        assert!(!ours || known.contains(name.as_str()), "add the arrows of {name}");
+    }
+}
+
+#[test]
+fn few_crates_know_table_formats() {
+    for (name, found) in graph() {
+        let knows: Vec<_> = FORMATS.iter().filter(|format| found.contains(**format)).collect();
+        let may = KNOW_FORMATS.contains(&name.as_str());
+        assert!(may || knows.is_empty(), "{name} must not know {knows:?}");
     }
 }
 

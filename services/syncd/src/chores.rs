@@ -1,10 +1,14 @@
-//! Chores: what a node does beside following tables.
+//! Chores: what a node does beside following tables: looking for new ones, and forgetting old
+//! records. Each is done by one node at a time, whichever comes first.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use driftless_catalog::transition::OperationState;
-use driftless_catalog::{CatalogError, OperationKind};
+use driftless_catalog::{
+    CatalogError, Found, FoundState, FoundTable, NewTable, OperationKind, Rule, TableName,
+};
+use table_sync_core::with_causes;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -12,6 +16,9 @@ use crate::shared::Shared;
 
 /// How often old records are removed.
 const EXPIRE_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// How often it is looked whether a discovery rule is due.
+const RULES_EVERY: Duration = Duration::from_secs(2);
 
 /// Events are kept this long.
 const EVENTS_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
@@ -24,13 +31,20 @@ pub(crate) struct Chores(AbortHandle);
 
 impl Chores {
     pub(crate) fn start(shared: Arc<Shared>) -> Self {
-        let task = tokio::spawn(async move {
-            let mut ticks = interval(EXPIRE_EVERY);
+        let every = |time| {
+            let mut ticks = interval(time);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let task = tokio::spawn(async move {
+            let (mut expiry, mut rules) = (every(EXPIRE_EVERY), every(RULES_EVERY));
             loop {
-                ticks.tick().await;
-                if let Err(error) = expire(&shared).await {
-                    tracing::warn!(%error, "remove old records");
+                let done = tokio::select! {
+                    _ = expiry.tick() => expire(&shared).await,
+                    _ = rules.tick() => discover(&shared).await,
+                };
+                if let Err(error) = done {
+                    tracing::warn!(error = with_causes(&error), "a chore failed");
                 }
             }
         });
@@ -47,6 +61,82 @@ async fn expire(shared: &Shared) -> Result<(), CatalogError> {
     shared.options.catalog.expire_events(now_ms - EVENTS_KEPT_MS).await?;
     shared.options.catalog.expire_versions(RECEIPTS_KEPT).await?;
     Ok(())
+}
+
+/// Carries out the discovery rules that are due.
+async fn discover(shared: &Shared) -> Result<(), CatalogError> {
+    let catalog = &shared.options.catalog;
+    for rule in catalog.rules().await? {
+        let now_ms = shared.options.clock.now_ms();
+        let every_ms = i64::try_from(rule.spec.every_seconds * 1_000).unwrap_or(i64::MAX);
+        let due = rule.last_run_ms.is_none_or(|last| last <= now_ms - every_ms);
+        if !due || !catalog.take_rule(&rule.name, now_ms - every_ms, now_ms).await? {
+            continue;
+        }
+        let found = match shared.stores.expand(&rule.spec.pattern).await {
+            Ok(found) => found,
+            Err(error) => {
+                let why = error.message();
+                tracing::warn!(rule = rule.name, why, "look for tables");
+                catalog.found(&rule.name, &[], Some(&why), now_ms).await?;
+                continue;
+            }
+        };
+        let mut tables = Vec::new();
+        for (path, source) in found {
+            tables.extend(register(shared, &rule, (&path, source)).await?);
+        }
+        catalog.found(&rule.name, &tables, None, now_ms).await?;
+    }
+    Ok(())
+}
+
+/// Registers a table that a rule found, unless it is; `None` where the rule leaves it out.
+async fn register(
+    shared: &Shared,
+    rule: &Rule,
+    (path, source): (&str, String),
+) -> Result<Option<FoundTable>, CatalogError> {
+    let catalog = &shared.options.catalog;
+    let now_ms = shared.options.clock.now_ms();
+    let found = |table: Option<&TableName>, state, message| FoundTable {
+        source: source.clone(),
+        table: table.map(ToString::to_string),
+        state,
+        message,
+        seen_ms: now_ms,
+    };
+    let name = match rule.spec.found(path) {
+        Found::Table(name) => name,
+        Found::Excluded => return Ok(None),
+        Found::Unnamed(why) => return Ok(Some(found(None, FoundState::Refused, Some(why)))),
+    };
+    let known = match catalog.table(&name).await {
+        Ok(table) => Some(table.source),
+        Err(CatalogError::NotFound { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    if let Some(other) = known {
+        let (state, message) = match other == source {
+            true => (FoundState::Registered, None),
+            false => (FoundState::Refused, Some(format!("{name} is the table at {other}"))),
+        };
+        return Ok(Some(found(Some(&name), state, message)));
+    }
+    let new = NewTable {
+        name: name.clone(),
+        source: source.clone(),
+        policy: rule.spec.policy.clone(),
+        sites: rule.spec.sites.clone(),
+        rule: Some(rule.name.clone()),
+        paused: rule.spec.paused,
+    };
+    let (state, message) = match catalog.register(&new, now_ms).await {
+        Ok(_) => (FoundState::Registered, None),
+        Err(error) if error.is_transient() => return Err(error),
+        Err(error) => (FoundState::Refused, Some(with_causes(&error))),
+    };
+    Ok(Some(found(Some(&name), state, message)))
 }
 
 /// Forgets a table that nobody follows any more.

@@ -1,6 +1,10 @@
 //! Counters: what this process has done since it was started.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Latencies that are kept until somebody takes them, at most.
+const LATENCIES_MAX: usize = 100_000;
 
 /// See the module. All only grow.
 #[derive(Debug, Default)]
@@ -14,6 +18,7 @@ pub struct Counters {
     passes: AtomicU64,
     failures: AtomicU64,
     leases_lost: AtomicU64,
+    latencies_ms: Mutex<Vec<i64>>,
 }
 
 /// The counters at one moment.
@@ -49,9 +54,19 @@ impl Counters {
         self.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn published(&self, within: bool) {
+    /// A version was published, so long after its commit.
+    pub(crate) fn published(&self, latency_ms: i64, within: bool) {
         let counter = if within { &self.published_within } else { &self.published_late };
         counter.fetch_add(1, Ordering::Relaxed);
+        let mut latencies = self.latencies_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        if latencies.len() < LATENCIES_MAX {
+            latencies.push(latency_ms);
+        }
+    }
+
+    /// Takes the times from commit to publication that nobody took yet, ms.
+    pub fn take_latencies_ms(&self) -> Vec<i64> {
+        std::mem::take(&mut *self.latencies_ms.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn looked(&self) {

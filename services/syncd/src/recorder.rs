@@ -74,6 +74,11 @@ impl Recorder {
         let _ = self.0.try_send(Said::Report(Box::new(report)));
     }
 
+    /// As [`Recorder::checked`]; dropped where the database is far behind.
+    pub(crate) fn mention_checked(&self, table: TableId) {
+        let _ = self.0.try_send(Said::Checked(table));
+    }
+
     /// Notes that a source was looked at.
     pub(crate) async fn checked(&self, table: TableId) {
         let _ = self.0.send(Said::Checked(table)).await;

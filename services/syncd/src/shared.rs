@@ -109,7 +109,8 @@ impl Shared {
         let most_ms = i64::try_from(table.policy.lag_target_seconds() * 1_000).unwrap_or(i64::MAX);
         for receipt in &target.receipts {
             let Some(committed_ms) = receipt.committed_ms else { continue };
-            self.counters.published(receipt.published_ms - committed_ms <= most_ms);
+            let latency_ms = receipt.published_ms - committed_ms;
+            self.counters.published(latency_ms, latency_ms <= most_ms);
         }
     }
 

@@ -121,6 +121,29 @@ impl Stores {
         Ok(known.opener.store(&place)?)
     }
 
+    /// The tables that a pattern names: each one's path below the pattern's fixed part, and where it
+    /// is. Lists the store.
+    ///
+    /// # Errors
+    /// [`NotOpened`].
+    pub async fn expand(&self, pattern: &str) -> Result<Vec<(String, String)>, NotOpened> {
+        let known = self.read().await?;
+        let found = known.opener.expand(pattern).await?;
+        let mut tables = Vec::with_capacity(found.len());
+        for (path, location) in found {
+            if !allowed(location.url(), &self.options.files) {
+                return Err(NotOpened::Outside { url: location.url().to_owned() });
+            }
+            // In the words of the pattern, so that a store's name stays.
+            let place = match location.store_name() {
+                Some(name) => format!("{name}:{}", location.table()),
+                None => location.url().to_owned(),
+            };
+            tables.push((path, place));
+        }
+        Ok(tables)
+    }
+
     /// The stores as the catalog has them now. Those that did not change stay open.
     async fn read(&self) -> Result<Known, NotOpened> {
         if let Some(known) = &*self.known()

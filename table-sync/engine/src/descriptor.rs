@@ -4,6 +4,9 @@
 //! listing; it is never the truth about the replica: a head that the log does not show is
 //! ignored. It is written by compare-and-set, and only when something changed.
 
+use std::ops::ControlFlow;
+
+use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use table_sync_core::limits::SMALL_OBJECT_BYTES_MAX;
 use table_sync_core::{Hint, ObjectIdentity, Position};
@@ -12,6 +15,13 @@ use table_sync_store::{ReadError, Store, WriteError};
 /// Layout of the descriptor. A reader accepts its own and lower numbers, and ignores fields that
 /// it does not know, so that two neighbouring releases can share a store.
 pub(crate) const LAYOUT: u32 = 1;
+
+/// Where descriptors are, and how their keys end.
+const FOLDER: &str = "_driftless/replicas/";
+const SUFFIX: &str = ".json";
+
+/// Descriptors that are read at once when all are.
+const READS_AT_ONCE: usize = 16;
 
 /// The descriptor of one replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +59,18 @@ pub struct Descriptor {
     /// Fencing number of the owner that deletes; grows with each owner.
     #[serde(default)]
     pub epoch: u64,
+    /// The table's whole name in the catalog that registered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// The project that it belongs to there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The site's name there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// How many times the source's table was created anew, as the catalog counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u32>,
 }
 
 /// A moment at which a replica held all that its source had committed.
@@ -85,7 +107,7 @@ pub(crate) struct Loaded {
 
 /// Key of a table's descriptor below the store root.
 pub fn descriptor_key(table: &str) -> String {
-    format!("_driftless/replicas/{table}.json")
+    format!("{FOLDER}{table}{SUFFIX}")
 }
 
 /// Key of the remembered probe result below the store root.
@@ -95,13 +117,67 @@ pub fn probe_key() -> &'static str {
 
 /// Why a descriptor could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DescriptorError {
+#[non_exhaustive]
+pub enum DescriptorError {
+    /// A later release wrote it.
     #[error("{key} was written by a newer release (layout {layout}); upgrade this one")]
-    Newer { key: String, layout: u32 },
+    Newer {
+        /// Key below the store root.
+        key: String,
+        /// Its layout number.
+        layout: u32,
+    },
+    /// It is not ours, or not whole.
     #[error("{key} does not parse; remove it and run again with --adopt")]
-    Damaged { key: String, source: serde_json::Error },
+    Damaged {
+        /// Key below the store root.
+        key: String,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// The store failed.
     #[error("read {key}")]
-    Read { key: String, source: ReadError },
+    Read {
+        /// Key below the store root.
+        key: String,
+        /// The cause.
+        source: ReadError,
+    },
+}
+
+/// Reads every descriptor that a store keeps, in no order. `each` gets the table's path below the
+/// store root, and the descriptor or why there is none.
+///
+/// For rebuilding a catalog. Memory: the paths of the tables, and a few descriptors.
+///
+/// # Errors
+/// A store that cannot be listed.
+pub async fn descriptors(
+    state: &Store,
+    mut each: impl FnMut(&str, Result<Descriptor, DescriptorError>),
+) -> Result<(), ReadError> {
+    let mut tables = Vec::new();
+    let listed = state.list(FOLDER, None, |object| {
+        let table = object.key.strip_prefix(FOLDER).and_then(|key| key.strip_suffix(SUFFIX));
+        tables.extend(table.map(str::to_owned));
+        ControlFlow::Continue(())
+    });
+    listed.await?;
+    let mut read = stream::iter(tables)
+        .map(async |table| {
+            let loaded = load(state, &table).await;
+            (table, loaded)
+        })
+        .buffer_unordered(READS_AT_ONCE);
+    while let Some((table, loaded)) = read.next().await {
+        match loaded {
+            Ok(Some(loaded)) => each(&table, Ok(loaded.descriptor)),
+            // Removed since it was listed.
+            Ok(None) => {}
+            Err(error) => each(&table, Err(error)),
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn load(state: &Store, table: &str) -> Result<Option<Loaded>, DescriptorError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use table_sync_core::{FileRef, Place, Position, ReplicaLog, SourceLog, Start};
 use table_sync_store::Store;
 
-use crate::{Clock, SystemClock};
+use crate::{Clock, Registration, SystemClock, TransferGate};
 
 /// The table at the source.
 #[derive(Clone)]
@@ -79,6 +79,10 @@ pub struct Options {
     /// Remove files that no version needs which was current within this time, on the target's
     /// clock; `None` = never delete anything.
     pub retire: Option<Duration>,
+    /// In whose name the pass works; `None` = nobody's but the person who started it.
+    pub registration: Option<Registration>,
+    /// Asked before each file is copied, and for its bytes, beside the limits above.
+    pub transfer_gate: Option<Arc<dyn TransferGate>>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -97,6 +101,8 @@ impl Default for Options {
             fan_out_patience: Duration::from_secs(2),
             adopt: false,
             retire: None,
+            registration: None,
+            transfer_gate: None,
             clock: Arc::new(SystemClock),
         }
     }

@@ -10,23 +10,25 @@ use std::sync::Arc;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use table_sync_core::{
-    BlockCode, Blocked, PlanInput, Planned, PlannedKind, Position, SourceError, SourceView,
-    TableState, lint, plan,
+    BlockCode, Blocked, PlanInput, PlannedKind, Position, SourceError, SourceView, TableState,
+    lint, plan,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::lane::{Lane, Stop};
 use crate::rate::Rate;
+use crate::receipt::committed_ms;
 use crate::report::{Failure, FailureCode, PassReport, TargetReport};
 use crate::transfer::Context;
-use crate::{Event, Options, Progress, Source, Target};
+use crate::{Event, Options, Progress, Receipt, Source, Target};
 
 mod ancestry;
 mod arrive;
 mod attach;
 mod execute;
 mod key_lengths;
+mod own;
 mod retire;
 mod run;
 mod source;
@@ -63,39 +65,55 @@ pub async fn pass(
         source: source.clone(),
         options: options.clone(),
         progress,
-        rate: Arc::new(Rate::new(options.bandwidth_limit)),
+        rate: Arc::new(Rate::new(options.bandwidth_limit, options.transfer_gate.clone())),
     });
     let runs: Vec<Run> = targets.iter().enumerate().map(|(at, t)| Run::new(at, t)).collect();
     let (slow, mut slower) = mpsc::unbounded_channel();
     let mut groups = FuturesUnordered::new();
     groups.push(group(Arc::clone(&context), runs, slow.clone()));
-    let mut source_head = None;
-    let mut reports: BTreeMap<usize, TargetReport> = BTreeMap::new();
+    let mut seen: Option<Arc<SourceView>> = None;
+    let mut done: BTreeMap<usize, Run> = BTreeMap::new();
     while !groups.is_empty() || !slower.is_empty() {
         tokio::select! {
             Some(run) = slower.recv() => {
                 groups.push(group(Arc::clone(&context), vec![run], slow.clone()));
             }
             Some(outcome) = groups.next() => {
-                source_head = source_head.max(outcome.source_head);
-                reports.extend(outcome.done.into_iter().map(|run| (run.index, run.into_report())));
+                seen = further(seen, outcome.source);
+                done.extend(outcome.done.into_iter().map(|run| (run.index, run)));
             }
         }
     }
-    if source_head.is_none() {
+    if seen.as_ref().and_then(|view| view.head()).is_none() {
         // No target came so far: what the source holds is worth telling all the same.
-        source_head = source.log.observe(None).await.ok().and_then(|view| view.head());
+        seen = further(seen, source.log.observe(None).await.ok().map(Arc::new));
     }
+    let seen = seen.as_deref();
+    let source_head = seen.and_then(SourceView::head);
+    let targets: Vec<TargetReport> = done.into_values().map(|run| run.into_report(seen)).collect();
     PassReport {
         source: source.url.clone(),
         format: source.log.format(),
         source_head,
-        targets: reports.into_values().collect(),
+        source_head_ms: seen.and_then(|view| committed_ms(view, source_head?)),
+        targets,
+    }
+}
+
+/// The look that saw further; the later one of two that saw as far.
+fn further(
+    earlier: Option<Arc<SourceView>>,
+    later: Option<Arc<SourceView>>,
+) -> Option<Arc<SourceView>> {
+    match (earlier, later) {
+        (Some(earlier), Some(later)) if later.head() < earlier.head() => Some(earlier),
+        (earlier, later) => later.or(earlier),
     }
 }
 
 struct GroupOutcome {
-    source_head: Option<Position>,
+    /// The look at the source that saw furthest.
+    source: Option<Arc<SourceView>>,
     done: Vec<Run>,
 }
 
@@ -116,20 +134,23 @@ struct Learned {
 
 async fn group(context: Arc<Context>, mut runs: Vec<Run>, slow: Slow) -> GroupOutcome {
     let mut learned = Learned::default();
-    let mut source_head = None;
+    let mut source = None;
     let mut idle_rounds = 0;
     while runs.iter().any(|run| !run.finished) {
         let published_before: usize = runs.iter().map(|run| run.report.published.len()).sum();
         observe_targets(&context, &mut runs, &slow).await;
         let Some(mut view) = observe_source(&context, &mut runs).await else { break };
         view.bases.retain(|base| !learned.no_bases.contains(&base.position));
-        source_head = source_head.max(view.head());
         // In a set a base is whole only as the newest state: there is no earlier goal to keep to.
         learned.goal = match view.set {
             None => learned.goal.or(view.head()),
             Some(_) => None,
         };
         let view = Arc::new(view);
+        source = further(source, Some(Arc::clone(&view)));
+        for run in runs.iter_mut().filter(|run| !run.finished) {
+            run.source = Some(Arc::clone(&view));
+        }
         plan_runs(&context, &view, &mut runs, &mut learned).await;
         let halt = round(&context, &view, &mut runs, &mut learned, &slow).await;
         if let Some(halt) = halt {
@@ -144,7 +165,7 @@ async fn group(context: Arc<Context>, mut runs: Vec<Run>, slow: Slow) -> GroupOu
             }
         }
     }
-    GroupOutcome { source_head, done: runs }
+    GroupOutcome { source, done: runs }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -155,19 +176,21 @@ struct KeepsChanging;
 /// not wait for its retries.
 async fn observe_targets(context: &Context, runs: &mut Vec<Run>, slow: &Slow) {
     let alone = runs.iter().filter(|run| !run.finished).count() == 1;
-    let looks = runs.iter_mut().map(async |run| {
-        if run.finished {
-            return false;
-        }
-        let look = arrive::observe(context, run);
-        if alone {
-            look.await;
-            return false;
-        }
-        timeout(context.options.fan_out_patience, look).await.is_err()
-    });
-    let late = join_all(looks).await;
+    let late = join_all(runs.iter_mut().map(|run| is_late(context, run, alone))).await;
     part(runs, &late, slow);
+}
+
+/// Looks at one target. Whether it did not answer in time.
+async fn is_late(context: &Context, run: &mut Run, alone: bool) -> bool {
+    if run.finished {
+        return false;
+    }
+    let look = arrive::observe(context, run);
+    if alone {
+        look.await;
+        return false;
+    }
+    timeout(context.options.fan_out_patience, look).await.is_err()
 }
 
 /// Hands the marked runs over to groups of their own.
@@ -188,7 +211,7 @@ async fn observe_source(context: &Context, runs: &mut [Run]) -> Option<SourceVie
     active().next()?;
     let fresh = active().any(|run| run.view.head.is_none());
     let after = if fresh { None } else { active().filter_map(|run| run.view.head).min() };
-    let observed = retry_source(context, async || context.source.log.observe(after).await).await;
+    let observed = retry_source(context, || context.source.log.observe(after)).await;
     match observed {
         Ok(view) => Some(view),
         Err(error) => {
@@ -230,6 +253,18 @@ async fn plan_runs(context: &Context, view: &SourceView, runs: &mut [Run], learn
     }
 }
 
+/// Gets a run ready for its writes, or ends it where there are none.
+async fn prepare(context: &Context, view: &SourceView, run: &mut Run) {
+    if run.finished {
+        return;
+    }
+    if run.plan.publications.is_empty() {
+        complete(context, view, run).await;
+    } else if let Err(stop) = arrive::before_first_write(context, run).await {
+        run.stop(stop);
+    }
+}
+
 /// Carries out one round of the plans. Runs without work are completed and finished.
 async fn round(
     context: &Arc<Context>,
@@ -238,14 +273,7 @@ async fn round(
     learned: &mut Learned,
     slow: &Slow,
 ) -> Option<Halt> {
-    let prepared = runs.iter_mut().filter(|run| !run.finished).map(async |run| {
-        if run.plan.publications.is_empty() {
-            complete(context, view, run).await;
-        } else if let Err(stop) = arrive::before_first_write(context, run).await {
-            run.stop(stop);
-        }
-    });
-    join_all(prepared).await;
+    join_all(runs.iter_mut().map(|run| prepare(context, view, run))).await;
     let lanes: Vec<Option<(usize, Arc<Lane>)>> =
         runs.iter().map(|run| Some((run.index, lane_of(context, run)?))).collect();
     let round_max = context.source.log.round_max(view);
@@ -284,7 +312,7 @@ async fn round(
 }
 
 /// Adds what was done at a lane to its run's report.
-fn account(run: &mut Run, lane: &Lane, published: &[Planned]) {
+fn account(run: &mut Run, lane: &Lane, published: &[Receipt]) {
     let (files, bytes, skipped) = crate::transfer::counts(lane);
     run.report.copied_files += files;
     run.report.copied_bytes += bytes;
@@ -318,14 +346,15 @@ fn merge(runs: &[Run], lanes: &[Option<(usize, Arc<Lane>)>], round_max: usize) -
     merged.into_values().collect()
 }
 
-fn note_published(run: &mut Run, published: &[Planned]) {
-    for planned in published {
+fn note_published(run: &mut Run, published: &[Receipt]) {
+    for receipt in published {
         let fresh = run.report.start.is_none() && run.report.published.is_empty();
-        if planned.kind == PlannedKind::Jump && !fresh {
-            run.report.jumped.push(planned.position);
+        if receipt.kind == PlannedKind::Jump && !fresh {
+            run.report.jumped.push(receipt.position);
         }
-        run.report.published.push(planned.position);
-        run.report.head = Some(planned.position);
+        run.report.published.push(receipt.position);
+        run.report.head = Some(receipt.position);
+        run.report.receipts.push(receipt.clone());
     }
 }
 

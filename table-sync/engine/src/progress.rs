@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use table_sync_core::{PlannedKind, Position};
 
+use crate::Receipt;
+
 /// One thing that happened. Borrowed: a sink that keeps it copies what it needs.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -47,6 +49,8 @@ pub enum Event<'a> {
         position: Position,
         /// How.
         kind: PlannedKind,
+        /// What is known of it.
+        receipt: &'a Receipt,
     },
     /// From now on some readers see a mixture of two states.
     WindowOpened {

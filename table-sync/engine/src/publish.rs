@@ -12,6 +12,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use table_sync_core::{
     BlockCode, Blocked, Body, BoxError, Expect, ObjectIdentity, Op, Publication, RelPath, Step,
@@ -58,7 +59,7 @@ pub(crate) async fn carry_out(
     carry_out_ahead(context, target, publication).await?;
     let staged = publication.staged.iter();
     let staged: Vec<_> =
-        staged.map(|step| carry_out_step(context, target, publication, step)).collect();
+        staged.map(|step| carry_out_step(context, target, publication, step).boxed()).collect();
     let at_once = context.options.transfers.get();
     stream::iter(staged).buffer_unordered(at_once).try_collect::<()>().await?;
     for step in &publication.steps {

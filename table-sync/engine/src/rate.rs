@@ -1,4 +1,4 @@
-//! A byte budget per second, shared by all transfers of a pass.
+//! A byte budget per second, shared by all transfers of a pass, and whatever its gate hands out.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -11,26 +11,36 @@ use table_sync_store::ReadError;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Event, Progress};
+use crate::{Event, Progress, TransferGate};
 
 /// Spends bytes at a steady rate; callers wait their turn in order.
-#[derive(Debug)]
 pub(crate) struct Rate {
     bytes_per_second: Option<NonZeroU64>,
+    gate: Option<Arc<dyn TransferGate>>,
     free_at: Mutex<Option<Instant>>,
 }
 
 impl Rate {
-    pub(crate) fn new(bytes_per_second: Option<NonZeroU64>) -> Self {
-        Self { bytes_per_second, free_at: Mutex::new(None) }
+    pub(crate) fn new(
+        bytes_per_second: Option<NonZeroU64>,
+        gate: Option<Arc<dyn TransferGate>>,
+    ) -> Self {
+        Self { bytes_per_second, gate, free_at: Mutex::new(None) }
     }
 
     fn is_limited(&self) -> bool {
-        self.bytes_per_second.is_some()
+        self.bytes_per_second.is_some() || self.gate.is_some()
     }
 
     /// Waits until `bytes` may pass.
     pub(crate) async fn take(&self, bytes: usize) {
+        self.take_turn(bytes).await;
+        if let Some(gate) = &self.gate {
+            gate.take(bytes).await;
+        }
+    }
+
+    async fn take_turn(&self, bytes: usize) {
         let Some(rate) = self.bytes_per_second else { return };
         let cost = Duration::from_secs_f64(bytes as f64 / rate.get() as f64);
         let wait_until = {
@@ -80,7 +90,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bytes_pass_at_the_configured_rate() {
-        let rate = Rate::new(NonZeroU64::new(1_000));
+        let rate = Rate::new(NonZeroU64::new(1_000), None);
         let start = Instant::now();
         for _ in 0..5 {
             rate.take(500).await;

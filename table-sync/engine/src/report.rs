@@ -4,7 +4,7 @@ use std::fmt;
 
 use table_sync_core::{Blocked, Position, TableState, with_causes};
 
-use crate::WindowReport;
+use crate::{Pending, Receipt, WindowReport};
 
 /// One pass over one table.
 #[derive(Debug, Clone)]
@@ -15,6 +15,9 @@ pub struct PassReport {
     pub format: &'static str,
     /// The newest position seen at the source; `None` when it could not be observed.
     pub source_head: Option<Position>,
+    /// When that was committed, on the source's clock: ms since the epoch. `None` where the source
+    /// shows a base but no commit.
+    pub source_head_ms: Option<i64>,
     /// One for each target, in the order given.
     pub targets: Vec<TargetReport>,
 }
@@ -34,6 +37,16 @@ pub struct TargetReport {
     pub published: Vec<Position>,
     /// Those of them that were reached by a jump from an older head: a gap in time travel.
     pub jumped: Vec<Position>,
+    /// One for each of `published`, in order.
+    pub receipts: Vec<Receipt>,
+    /// When the head after the pass was committed, on the source's clock: ms since the epoch.
+    /// `None` where the source was not observed or does not list it.
+    pub head_committed_ms: Option<i64>,
+    /// What the source holds above that head; `None` where it is not known.
+    pub pending: Option<Pending>,
+    /// The epoch of the owner that the replica's descriptor names; `None` where there is no
+    /// descriptor, or it was not read.
+    pub epoch: Option<u64>,
     /// Files copied.
     pub copied_files: u64,
     /// Bytes copied.
@@ -63,6 +76,10 @@ impl TargetReport {
             earliest_readable: None,
             published: Vec::new(),
             jumped: Vec::new(),
+            receipts: Vec::new(),
+            head_committed_ms: None,
+            pending: None,
+            epoch: None,
             copied_files: 0,
             copied_bytes: 0,
             skipped_files: 0,
@@ -103,6 +120,8 @@ pub enum FailureCode {
     Contended,
     /// The source changed while it was read.
     SourceChanged,
+    /// Another owner with a later epoch works on this replica.
+    Fenced,
     /// A defect of this program.
     Internal,
 }
@@ -117,6 +136,7 @@ impl FailureCode {
             Self::CommitUnsettled => "commit_unsettled",
             Self::Contended => "contended",
             Self::SourceChanged => "source_changed",
+            Self::Fenced => "fenced",
             Self::Internal => "internal",
         }
     }
@@ -134,6 +154,7 @@ impl FailureCode {
             Self::CommitUnsettled => "run again once the writer has finished",
             Self::Contended => "another process works on this replica; run again",
             Self::SourceChanged => "run again; the source is observed anew",
+            Self::Fenced => "another owner with a later epoch works on this replica",
             Self::Internal => "please report this with the log at --log-level debug",
         }
     }

@@ -98,7 +98,7 @@ fn context(source: &Source, options: &Options, progress: Arc<dyn Progress>) -> C
         source: source.clone(),
         options: options.clone(),
         progress,
-        rate: Arc::new(Rate::new(None)),
+        rate: Arc::new(Rate::new(None, None)),
     }
 }
 
@@ -110,7 +110,7 @@ async fn fill(context: &Context, target: &Target, surveyed: Surveyed, estimate: 
     for at in 0..estimate.plan.publications.len() {
         let Some(planned) = estimate.plan.publications.get(at).copied() else { break };
         let log = &context.source.log;
-        let described = retry_source(context, async || log.describe(&view, &planned).await).await;
+        let described = retry_source(context, || log.describe(&view, &planned)).await;
         let counted = match described {
             Ok(description) => {
                 estimate.log_objects += description.publication.writes().count() as u64;
@@ -270,7 +270,7 @@ async fn pending_bytes(
     let log = &context.source.log;
     let mut total = 0u64;
     for planned in &plan.publications {
-        let described = retry_source(context, async || log.describe(view, planned).await).await?;
+        let described = retry_source(context, || log.describe(view, planned)).await?;
         let mut needs = (described.needs)();
         while let Some(chunk) = needs.try_next().await? {
             total += chunk.iter().filter_map(|file| file.size_bytes).sum::<u64>();

@@ -105,6 +105,10 @@ pub(crate) async fn ensure(
         return Ok(());
     }
     let _permit = in_flight.permit().await;
+    let _admission = match &context.options.transfer_gate {
+        Some(gate) => Some(gate.admit(file.size_bytes).await),
+        None => None,
+    };
     let foreign = file.place != Place::Table;
     // A copy by the store replaces what is there, which is not for files of another table.
     let by_store = |part: &Part| part.lane.same_store && !foreign;

@@ -128,7 +128,8 @@ async fn compare_commits(
     report: &mut VerifyReport,
 ) -> Result<(), Failure> {
     let positions = here.commits.iter().map(|commit| commit.position);
-    let mut pairs = stream::iter(positions.filter(|at| *at <= until))
+    let positions: Vec<_> = positions.filter(|at| *at <= until).collect();
+    let mut pairs = stream::iter(positions)
         .map(|at| async move {
             let (here, there) =
                 futures::join!(commit(&*target.reader, at), commit(&*source.log, at));

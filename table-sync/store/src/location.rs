@@ -168,6 +168,11 @@ impl Location {
         &self.table
     }
 
+    /// Name of the store, where the location was given as `NAME:PATH`.
+    pub fn store_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Whether this names tables by a pattern: see [`expand`](crate::expand).
     pub fn has_glob(&self) -> bool {
         self.table.contains('*')

@@ -81,6 +81,16 @@ impl Secret {
         Self(Written::Text(text.into()))
     }
 
+    /// The value of an environment variable, read when it is needed.
+    pub fn from_env(name: impl Into<String>) -> Self {
+        Self(Written::Env(FromEnv { env: name.into() }))
+    }
+
+    /// The content of a file, read when it is needed.
+    pub fn from_file(file: impl Into<PathBuf>) -> Self {
+        Self(Written::File(FromFile { file: file.into() }))
+    }
+
     /// The value. A file's trailing line break is not part of it.
     ///
     /// # Errors

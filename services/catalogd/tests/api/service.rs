@@ -64,6 +64,16 @@ impl Reply {
 struct StandIn;
 
 #[async_trait::async_trait]
+impl driftless_catalogd::Metrics for StandIn {
+    async fn render(
+        &self,
+        _: &str,
+    ) -> Result<(&'static str, String), driftless_catalogd::MetricsError> {
+        Ok(("text/plain; version=0.0.4", "tablesync_stand_in 1\n".to_owned()))
+    }
+}
+
+#[async_trait::async_trait]
 impl Inspector for StandIn {
     async fn inspect(
         &self,
@@ -123,6 +133,8 @@ impl Api {
             catalog: catalog.clone(),
             auth: Auth::Open,
             inspector: Some(Arc::new(StandIn)),
+            metrics: Some(Arc::new(StandIn)),
+            metrics_open: false,
             now_ms: Arc::new(move || now.load(Ordering::SeqCst)),
             changed: None,
             wake: None,

@@ -80,3 +80,71 @@ Examples:
   driftless completions bash > ~/.local/share/bash-completion/completions/driftless
   driftless completions zsh > ~/.zfunc/_driftless
   driftless completions fish > ~/.config/fish/completions/driftless.fish";
+
+pub(super) const SERVE_HELP: &str = "\
+One process, one folder: the catalog, the daemon, the API and the console. The database is made \
+where it is missing. Ctrl-C or SIGTERM stops it within ten seconds; a kill at any moment needs no \
+repair.
+
+Without --no-auth every request needs a token: `driftless token create` makes the first one.
+
+Examples:
+  driftless serve --no-auth --allow-files .                 try it on this machine
+  driftless serve --listen 0.0.0.0:8640 --data /var/lib/driftless
+  driftless serve --bandwidth '08:00-18:00 2Gbps, 18:00-08:00 10Gbps'
+  driftless serve --database postgres://driftless@db/driftless";
+
+pub(super) const SYNCD_HELP: &str = "\
+Nodes of one catalog share its tables evenly; one that falls silent is replaced after its lease.
+
+Examples:
+  driftless syncd --database postgres://driftless@db/driftless --node worker-1";
+
+pub(super) const CATALOGD_HELP: &str = "\
+Examples:
+  driftless catalogd --database postgres://driftless@db/driftless --listen 0.0.0.0:8640";
+
+pub(super) const TOKEN_HELP: &str = "\
+These commands open the catalog's database themselves, so that the first token needs no other.
+
+Examples:
+  driftless token create --name ops --role admin
+  driftless token create --name dashboards --role reader --project lake --expires 30d
+  driftless token list
+  driftless token revoke 0193...";
+
+pub(super) const CATALOG_HELP: &str = "\
+A catalog in PostgreSQL is backed up with pg_dump.
+
+Examples:
+  driftless catalog backup --to catalog-monday.db
+  driftless catalog rebuild --from east";
+
+pub(super) const PUT_HELP: &str = "\
+A store's secrets are never in the catalog: an option names an environment variable of the daemon, \
+{\"env\": \"DRIFTLESS_STORE_...\"}, or a file of its folder of secrets, {\"file\": \"...\"}.
+
+Examples:
+  driftless put project lake '{}'
+  driftless put store vast '{\"url\": \"s3://replicas\", \"options\": {\"endpoint\": \"https://vast\"}}'
+  driftless put site east '{\"url\": \"vast:east\"}'
+  driftless put rule nightly - < rule.json";
+
+pub(super) const TABLE_HELP: &str = "\
+Examples:
+  driftless table register lake.sales.orders gs://lake/sales/orders --site east --site west
+  driftless table list --status blocked
+  driftless table show lake.sales.orders
+  driftless table pause lake.sales.orders
+  driftless table sync lake.sales.orders                    now, and wait for it
+  driftless table unregister lake.sales.orders --delete-replicas";
+
+pub(super) const LAG_HELP: &str = "\
+Examples:
+  driftless lag
+  driftless lag --project lake --top 5 --output json";
+
+pub(super) const WATCH_HELP: &str = "\
+Examples:
+  driftless watch
+  driftless watch --table lake.sales.orders --from 0 --output json";

@@ -1,6 +1,7 @@
 //! Flags that concern Hudi tables.
 
 use clap::{Args, ValueEnum};
+use driftless_wire::HudiOptions;
 
 /// How Hudi tables are replicated.
 #[derive(Debug, Clone, Copy, Args)]
@@ -30,6 +31,31 @@ impl Default for HudiArgs {
             hudi_v6_window: HudiV6Window::Allow,
             hudi_history: HudiHistory::Carry,
             hudi_metadata: HudiMetadata::Drop,
+        }
+    }
+}
+
+impl HudiArgs {
+    /// How Hudi tables are replicated.
+    pub(super) fn options(self) -> HudiOptions {
+        HudiOptions {
+            readers: match self.hudi_readers {
+                HudiReaders::Zero => driftless_wire::HudiReaders::Zero,
+                HudiReaders::One => driftless_wire::HudiReaders::One,
+                HudiReaders::Both => driftless_wire::HudiReaders::Both,
+            },
+            v6_window: match self.hudi_v6_window {
+                HudiV6Window::Allow => driftless_wire::HudiV6Window::Allow,
+                HudiV6Window::Refuse => driftless_wire::HudiV6Window::Refuse,
+            },
+            history: match self.hudi_history {
+                HudiHistory::Carry => driftless_wire::HudiHistory::Carry,
+                HudiHistory::Omit => driftless_wire::HudiHistory::Omit,
+            },
+            metadata: match self.hudi_metadata {
+                HudiMetadata::Drop => driftless_wire::HudiMetadata::Drop,
+                HudiMetadata::Mirror => driftless_wire::HudiMetadata::Mirror,
+            },
         }
     }
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use driftless_wire::Table;
 use table_sync_core::Position;
 use table_sync_engine::{Event, Options, Progress, follow};
 use tempfile::TempDir;
@@ -23,7 +24,6 @@ use crate::judge::{Request, Running, find};
 use crate::output::human;
 use crate::output::json::{DemoChapters, DemoView, Document};
 use crate::run::{Ended, Setting};
-use crate::wire::Table;
 
 /// Pause of the writer after each commit, and of the reader after each read.
 const WRITE_INTERVAL_MS: u64 = 400;
@@ -82,8 +82,8 @@ async fn chapter(
     play(args.seed, seconds, table, &mut story).await?;
     if let Some(version) = story.head() {
         story.tell(&format!("comparing the rows of version {version} at both sides"));
-        let place = table.target_places.first().unwrap_or(&table.source_place);
-        match rows_of(table, place, version).await {
+        let target = table.target_locations.first().unwrap_or(&table.source_location);
+        match rows_of(setting, table, target, version).await {
             Ok(rows) => story.set_rows(version, rows),
             Err(Trouble::Error(error)) => return Err(error.into()),
             Err(Trouble::Blocked(blocked)) => {

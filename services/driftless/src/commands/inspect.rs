@@ -1,10 +1,11 @@
 //! `driftless inspect`: what a table is.
 
+use driftless_wire::Format;
 use table_sync_core::{BlockCode, SourceError, SourceLog, with_causes};
 use table_sync_delta::DeltaLog;
 use table_sync_hudi::HudiLog;
 
-use crate::args::{Format, Inspect};
+use crate::args::Inspect;
 use crate::exit::{CommandError, Exit};
 use crate::output::human;
 use crate::output::json::{Document, HudiInspectView, InspectView};

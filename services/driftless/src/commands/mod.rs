@@ -5,15 +5,16 @@ pub(crate) mod demo;
 pub(crate) mod inspect;
 pub(crate) mod plan;
 pub(crate) mod probe;
+pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod verify;
 
+use driftless_wire::Table;
 use futures::stream::{self, StreamExt as _};
 
 use crate::args::{Range, Tables};
 use crate::run::Setting;
-use crate::wire::Table;
 
 /// Tables that are worked on at once.
 const TABLES_AT_ONCE: usize = 4;

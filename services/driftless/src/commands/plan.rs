@@ -1,5 +1,6 @@
 //! `driftless plan`: what a sync would do.
 
+use driftless_wire::Table;
 use futures::stream::TryStreamExt as _;
 use table_sync_engine::{Estimate, estimate};
 
@@ -10,7 +11,6 @@ use crate::exit::Exit;
 use crate::output::json::{Document, FileView, PlanView, SCHEMA};
 use crate::output::{human, json_line};
 use crate::run::{Ended, Setting};
-use crate::wire::Table;
 
 pub(crate) async fn run(setting: &Setting, args: &Plan) -> Result<Exit, Ended> {
     let tables = setting.wire.tables_from(&args.tables, args.range.start).await?;

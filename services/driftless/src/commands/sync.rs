@@ -3,6 +3,7 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 
+use driftless_wire::Table;
 use futures::future::join_all;
 use table_sync_engine::{Options, PassReport, follow, pass};
 
@@ -12,7 +13,6 @@ use crate::exit::Exit;
 use crate::output::human;
 use crate::output::json::{Document, SyncView};
 use crate::run::{Ended, Setting};
-use crate::wire::Table;
 
 pub(crate) async fn run(setting: &Setting, args: &Sync) -> Result<Exit, Ended> {
     let tables = setting.wire.tables_from(&args.tables, args.range.start).await?;

@@ -1,7 +1,9 @@
 //! `driftless verify`: holds targets against their source.
 
+use driftless_wire::Table;
 use table_sync_core::{BlockCode, Blocked, Position, SourceError};
 use table_sync_engine::{Level, Target, VerifyReport, verify};
+use table_sync_store::Location;
 
 use super::inspect::source_error;
 use super::{for_each, lists_tables};
@@ -11,7 +13,6 @@ use crate::judge::{self, TableAnswer, TableRequest};
 use crate::output::human;
 use crate::output::json::{Document, RowsSide, RowsView, VerifyTarget, VerifyView};
 use crate::run::{Ended, Setting};
-use crate::wire::{Place, Table};
 
 /// What is known of one target.
 struct Checked {
@@ -61,8 +62,8 @@ fn level_name(level: VerifyLevel) -> &'static str {
 async fn check_table(setting: &Setting, table: &Table, args: &Verify) -> Vec<Checked> {
     let mut all = Vec::new();
     let source = source_of(table).await;
-    let targets = table.targets.iter().zip(&table.target_places).zip(&table.misplaced);
-    for ((target, place), misplaced) in targets {
+    let targets = table.targets.iter().zip(&table.target_locations).zip(&table.misplaced);
+    for ((target, location), misplaced) in targets {
         let mut checked = Checked::unknown(target);
         match (&source, misplaced) {
             (Err(trouble), _) => checked.note(trouble.clone()),
@@ -70,7 +71,7 @@ async fn check_table(setting: &Setting, table: &Table, args: &Verify) -> Vec<Che
             (Ok(()), None) => check_target(setting, table, target, args, &mut checked).await,
         }
         if args.level == VerifyLevel::Rows && checked.is_equal() {
-            compare_rows(table, place, &mut checked).await;
+            compare_rows(setting, table, location, &mut checked).await;
         }
         all.push(checked);
     }
@@ -126,10 +127,10 @@ fn nothing_there(target: &Target, at: Option<Position>) -> Blocked {
     Blocked::table(BlockCode::NotATable, message)
 }
 
-async fn compare_rows(table: &Table, place: &Place, checked: &mut Checked) {
+async fn compare_rows(setting: &Setting, table: &Table, target: &Location, checked: &mut Checked) {
     let position = checked.report.as_ref().and_then(|report| report.position);
     let Some(position) = position else { return };
-    match rows_of(table, place, position).await {
+    match rows_of(setting, table, target, position).await {
         Ok(rows) => checked.rows = Some(rows),
         Err(trouble) => checked.note(trouble),
     }
@@ -144,12 +145,15 @@ pub(super) enum Trouble {
 
 /// Has both sides read at one version.
 pub(super) async fn rows_of(
+    setting: &Setting,
     table: &Table,
-    place: &Place,
+    target: &Location,
     position: Position,
 ) -> Result<RowsView, Trouble> {
     let request = |place| TableRequest::new(place, position);
-    let asked = judge::rows(vec![request(&table.source_place), request(place)]).await;
+    let place = |location| setting.wire.place(location).map_err(Trouble::Error);
+    let (source, target) = (place(&table.source_location)?, place(target)?);
+    let asked = judge::rows(vec![request(&source), request(&target)]).await;
     let answers = asked.map_err(Trouble::Error)?;
     let hint = if table.source.roots.is_empty() { ROWS_HINT } else { ALIAS_HINT };
     let mut sides = answers.into_iter().map(|answer| side(answer, position, hint));

@@ -276,7 +276,9 @@ impl Progress for Shown {
                 self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
             Event::FileDone { target, bytes, skipped } => self.file_done(target, bytes, skipped),
-            Event::Published { target, position, kind } => self.published(target, position, kind),
+            Event::Published { target, position, kind, .. } => {
+                self.published(target, position, kind);
+            }
             Event::Warning { url, message } => {
                 self.screen.line(&format!("warning: {url}: {message}"));
             }

@@ -110,7 +110,7 @@ impl Ancestors {
             return Ok(());
         };
         let log = &context.source.log;
-        let there = retry_source(context, async || log.table_id(view, base).await).await;
+        let there = retry_source(context, || log.table_id(view, base)).await;
         let there = match there {
             Ok(id) => id,
             // A base that cannot be read is no base; the next one is tried when it is described.
@@ -169,7 +169,7 @@ impl Ancestors {
             }
         }
         let log = &context.source.log;
-        let read = retry_source(context, async || log.commit(position).await).await;
+        let read = retry_source(context, || log.commit(position)).await;
         let seen = read.map_err(|error| source_stop(context, error))?;
         self.seen.insert(position, seen.clone());
         Ok(seen)

@@ -9,7 +9,7 @@ use table_sync_core::{
 use table_sync_store::{ProbeReport, ReadError, Store, Verdict, WriteError, probe};
 use tokio::time::timeout;
 
-use super::Run;
+use super::{Run, own};
 use crate::Target;
 use crate::descriptor::{self, Descriptor, DescriptorError, LAYOUT, Loaded, probe_key};
 use crate::lane::{Stop, target_read_failure, target_write_failure};
@@ -57,10 +57,13 @@ async fn try_observe(context: &Context, run: &mut Run) -> Result<(), Stop> {
         let loaded = load(context, &run.target).await?;
         let (descriptor, identity) =
             loaded.map(|loaded| (loaded.descriptor, loaded.identity)).unzip();
+        let whose = descriptor.as_ref().map(|found| own::check(context, &run.target, found));
         run.arrival = Some(Arrival { descriptor, identity });
+        whose.transpose()?;
     }
     let hint = own_hint(run).or_else(|| descriptor_of(run).and_then(Descriptor::hint));
     run.view = observe_log(context, &run.target, hint).await?;
+    run.looked = true;
     run.view.retired_through = descriptor_of(run).and_then(Descriptor::retired);
     let unknown = run.arrival.as_ref().is_none_or(|arrival| arrival.descriptor.is_none());
     if unknown && run.view.head.is_some() {
@@ -165,12 +168,12 @@ async fn adopt(context: &Context, run: &mut Run) -> Result<(), Stop> {
             position: head,
         }));
     }
-    let descriptor = fresh_descriptor(context, false);
+    let descriptor = fresh_descriptor(context, &run.target, false);
     save(context, run, descriptor).await
 }
 
-fn fresh_descriptor(context: &Context, ours_from_start: bool) -> Descriptor {
-    Descriptor {
+fn fresh_descriptor(context: &Context, target: &Target, ours_from_start: bool) -> Descriptor {
+    let descriptor = Descriptor {
         layout: LAYOUT,
         source: context.source.url.clone(),
         format: context.source.log.format().to_owned(),
@@ -184,7 +187,12 @@ fn fresh_descriptor(context: &Context, ours_from_start: bool) -> Descriptor {
         retiring: None,
         complete: Vec::new(),
         epoch: 0,
-    }
+        table: None,
+        project: None,
+        site: None,
+        incarnation: None,
+    };
+    own::marked(context, target, descriptor)
 }
 
 /// Makes sure, before anything is written into the table, that the store is fit and that the
@@ -192,13 +200,17 @@ fn fresh_descriptor(context: &Context, ours_from_start: bool) -> Descriptor {
 pub(super) async fn before_first_write(context: &Context, run: &mut Run) -> Result<(), Stop> {
     let known = run.arrival.as_ref().and_then(|arrival| arrival.descriptor.clone());
     if known.as_ref().is_some_and(|descriptor| descriptor.store_fit) {
+        own::take(context, run).await?;
         sweep(context, run).await;
         return Ok(());
     }
     check_fitness(context, &run.target).await?;
     let mut descriptor = match known {
-        Some(descriptor) => descriptor,
-        None => fresh_descriptor(context, is_empty(context, &run.target).await?),
+        Some(descriptor) => own::marked(context, &run.target, descriptor),
+        None => {
+            let empty = is_empty(context, &run.target).await?;
+            fresh_descriptor(context, &run.target, empty)
+        }
     };
     descriptor.store_fit = true;
     save(context, run, descriptor).await
@@ -330,10 +342,16 @@ pub(super) async fn remember(
     if wanted == known || wanted.head.is_none() {
         return Ok(());
     }
+    let wanted = own::marked(context, &run.target, wanted);
     save(context, run, wanted).await
 }
 
-pub(super) async fn save(context: &Context, run: &mut Run, wanted: Descriptor) -> Result<(), Stop> {
+/// Writes what is to be remembered over what was read.
+pub(super) async fn save(
+    context: &Context,
+    run: &mut Run,
+    mut wanted: Descriptor,
+) -> Result<(), Stop> {
     let state = &run.target.state;
     let table = &run.target.table;
     let mut expect = run.arrival.as_ref().and_then(|arrival| arrival.identity.clone());
@@ -345,24 +363,57 @@ pub(super) async fn save(context: &Context, run: &mut Run, wanted: Descriptor) -
                 return Ok(());
             }
             // Either another process wrote it first, and what it says is as true as what we
-            // would say, or our own write was applied and its reply lost.
+            // would say, but for whose the replica is; or our own write was applied and its reply
+            // lost.
             Ok(None) => {
                 let loaded = load(context, &run.target).await?;
                 let (found, identity) =
                     loaded.map(|loaded| (loaded.descriptor, loaded.identity)).unzip();
-                run.arrival = Some(Arrival { descriptor: found.or(Some(wanted)), identity });
-                return Ok(());
+                let descriptor = found.clone().or(Some(wanted.clone()));
+                run.arrival = Some(Arrival { descriptor, identity: identity.clone() });
+                let Some(found) = found else { return Ok(()) };
+                own::check(context, &run.target, &found)?;
+                let marked = own::marked(context, &run.target, found.clone());
+                if marked == found {
+                    return Ok(());
+                }
+                if !budget.wait().await {
+                    return Err(contended(&run.target));
+                }
+                (wanted, expect) = (marked, identity);
             }
             Err(error @ WriteError::Denied { .. }) => return Err(state_stop(state, &error)),
             Err(error) => {
                 if !budget.wait().await {
                     return Err(state_stop(state, &error));
                 }
-                let there = load(context, &run.target).await?;
-                expect = there.map(|loaded| loaded.identity).or(expect);
             }
         }
     }
+}
+
+/// As [`save`], and stops where another process wrote something else first.
+pub(super) async fn save_exactly(
+    context: &Context,
+    run: &mut Run,
+    wanted: &Descriptor,
+) -> Result<(), Stop> {
+    save(context, run, wanted.clone()).await?;
+    if descriptor_of(run) == Some(wanted) {
+        return Ok(());
+    }
+    Err(contended(&run.target))
+}
+
+fn contended(target: &Target) -> Stop {
+    let error = Contended { key: descriptor::descriptor_key(&target.table) };
+    Stop::Failed(Failure::new(FailureCode::Contended, &error))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{key} was changed at the target by somebody else")]
+struct Contended {
+    key: String,
 }
 
 fn state_stop(state: &Store, error: &WriteError) -> Stop {

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use table_sync_core::{LogObject, RelPath, Sha256Digest, SourceError, SourceView};
 
-use super::{Run, arrive, retry_source, source_stop};
+use super::{Run, arrive, own, retry_source, source_stop};
 use crate::lane::Stop;
 use crate::publish;
 use crate::report::{Failure, FailureCode};
@@ -28,7 +28,7 @@ pub(super) async fn late(
     run.view.pointer = pointer
         .map_err(|error| Stop::Failed(Failure::new(FailureCode::TargetUnavailable, &error)))?;
     let (log, replica) = (&context.source.log, &run.view);
-    let found = retry_source(context, async || log.late(view, replica, head).await).await;
+    let found = retry_source(context, || log.late(view, replica, head)).await;
     let found = match found {
         Ok(found) => found,
         // Derived objects are conveniences: one that vanished or changed while it was looked at
@@ -38,6 +38,9 @@ pub(super) async fn late(
     };
     for warning in found.warnings {
         run.warn(context, warning);
+    }
+    if !found.publications.is_empty() {
+        own::take(context, run).await?;
     }
     for publication in &found.publications {
         match publish::carry_out(context, &run.target, publication, &run.windows).await {

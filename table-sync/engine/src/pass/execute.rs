@@ -1,25 +1,28 @@
 //! Carrying out a schedule: files of several positions at once, publishing strictly in order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 
-use futures::future::join_all;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::future::{BoxFuture, FutureExt as _, join_all, ready};
+use futures::stream::{self, FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use table_sync_core::{
     Description, Disposition, FileRef, Planned, PlannedKind, Position, Role, SeenCommit,
     SourceError, SourceView,
 };
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::key_lengths::KeyLengths;
 use super::tailored::{publish_at, write_ahead};
 use super::{retry_source, source_stop};
-use crate::Event;
 use crate::in_flight::InFlight;
 use crate::lane::{Lane, Stop};
+use crate::receipt::committed_ms;
 use crate::transfer::{self, Context, SourceFault};
+use crate::{Event, Receipt};
 
 /// One position of the merged schedule, and the targets that take it.
 pub(super) struct Scheduled {
@@ -43,7 +46,7 @@ pub(super) enum Halt {
 #[derive(Default)]
 pub(super) struct Outcome {
     /// By index of the run, in order.
-    pub(super) published: BTreeMap<usize, Vec<Planned>>,
+    pub(super) published: BTreeMap<usize, Vec<Receipt>>,
     pub(super) warnings: Vec<String>,
     pub(super) halt: Option<Halt>,
 }
@@ -55,12 +58,15 @@ struct Ready {
     description: Arc<Description>,
     warnings: Vec<String>,
     lengths: KeyLengths,
+    /// What it needs beside the log, and its bytes as far as the log states them.
+    files: u64,
+    bytes: u64,
 }
 
-type Published = Arc<Mutex<BTreeMap<usize, Vec<Planned>>>>;
+type Published = Arc<Mutex<BTreeMap<usize, Vec<Receipt>>>>;
 
 /// Takes the index of a run whose lane fell behind, and what was published there.
-pub(super) type Left = mpsc::UnboundedSender<(usize, Vec<Planned>)>;
+pub(super) type Left = mpsc::UnboundedSender<(usize, Vec<Receipt>)>;
 
 /// Carries out a schedule. Positions are published at each target in the order of the schedule.
 /// A lane that falls behind leaves at once, by way of `left`.
@@ -96,7 +102,10 @@ pub(super) async fn execute(
     // No more positions: the publishers finish what they were given.
     drop(left);
     drop(senders);
-    join_all(publishers.into_values()).await;
+    for ended in join_all(publishers.into_values()).await {
+        // Nobody aborts a publisher whose round goes on, and a panic is not for us to hide.
+        let _ = ended.map_err(unless_panic);
+    }
     let published = std::mem::take(&mut *published.lock().unwrap_or_else(|lock| lock.into_inner()));
     outcome.published = published;
     outcome
@@ -113,9 +122,9 @@ async fn feed(
     let window = context.options.window.get();
     let in_flight = Arc::new(InFlight::new(&context.options));
     let mut ready = stream::iter(schedule)
-        .map(|scheduled| prepare(context, view, &in_flight, scheduled))
+        .map(|scheduled| prepare(context, view, &in_flight, scheduled).boxed())
         .buffered(window)
-        .boxed_local();
+        .boxed();
     let mut previous: Option<SeenCommit> = None;
     while let Some(prepared) = ready.next().await {
         let ready = match prepared {
@@ -154,7 +163,7 @@ fn predecessor(
 async fn still_same(context: &Context, before: Option<SeenCommit>) -> Option<Halt> {
     let before = before?;
     let log = &context.source.log;
-    match retry_source(context, async || log.unchanged(&before).await).await {
+    match retry_source(context, || log.unchanged(&before)).await {
         Ok(true) => None,
         Ok(false) => Some(Halt::Replan),
         Err(error) => Some(Halt::Stop(source_stop(context, error))),
@@ -190,36 +199,17 @@ async fn prepare(
     scheduled: Scheduled,
 ) -> Result<Ready, Halt> {
     let Scheduled { planned, lanes } = scheduled;
-    let position = planned.position;
     let log = &context.source.log;
-    let described = retry_source(context, async || log.describe(view, &planned).await).await;
+    let described = retry_source(context, || log.describe(view, &planned)).await;
     let description = described.map_err(|error| describe_halt(context, planned, error))?;
     write_ahead(context, view, &description, &lanes).await;
     let lengths = KeyLengths::of(&description, planned.kind, lanes.clone()).await;
-    let warnings = Mutex::new(Vec::new());
-    let files = (description.needs)().map_err(|error| describe_halt(context, planned, error));
-    let copying = files
-        .map_ok(|chunk| {
-            lengths.look_at(&chunk);
-            let taking = lengths.taking();
-            stream::iter(chunk.into_iter().map(move |file| Ok((file, Arc::clone(&taking)))))
-        })
-        .try_flatten()
-        .try_for_each_concurrent(context.options.transfers.get(), |(file, taking)| {
-            let warnings = &warnings;
-            async move {
-                let missing = transfer_file(context, in_flight, position, file, taking).await?;
-                if let Some(warning) = missing {
-                    warnings.lock().unwrap_or_else(|lock| lock.into_inner()).push(warning);
-                }
-                Ok(())
-            }
-        });
     let taking = lengths.taking();
+    let copying = copy_files(context, in_flight, planned, &description, &lengths);
     let (copied, ()) = futures::join!(copying, count(context, &description, &taking));
-    copied?;
-    let warnings = warnings.into_inner().unwrap_or_else(|lock| lock.into_inner());
-    Ok(Ready { planned, lanes, description: Arc::new(description), warnings, lengths })
+    let Copied { files, bytes, warnings } = copied?;
+    let description = Arc::new(description);
+    Ok(Ready { planned, lanes, description, warnings, lengths, files, bytes })
 }
 
 /// Tells how much a position needs, while it is copied. An error shows in the copying.
@@ -238,37 +228,98 @@ async fn count(context: &Context, description: &Description, lanes: &[Arc<Lane>]
     }
 }
 
-/// One file on a task of its own, so that all cores take part. A lost change data file is a
-/// warning: every snapshot is whole without it.
-async fn transfer_file(
+/// What was brought to the lanes of one position.
+#[derive(Default)]
+struct Copied {
+    files: u64,
+    /// As far as the log states them.
+    bytes: u64,
+    warnings: Vec<String>,
+}
+
+/// Brings the files of one position to the lanes that take them.
+async fn copy_files(
+    context: &Arc<Context>,
+    in_flight: &Arc<InFlight>,
+    planned: Planned,
+    description: &Description,
+    lengths: &KeyLengths,
+) -> Result<Copied, Halt> {
+    let mut copied = Copied::default();
+    let (mut needs, mut ended) = ((description.needs)(), false);
+    let mut waiting = VecDeque::new();
+    let mut copying = FuturesUnordered::new();
+    loop {
+        while copying.len() < context.options.transfers.get() {
+            let Some((file, taking)) = waiting.pop_front() else { break };
+            copying.push(transfer_file(context, in_flight, planned.position, file, taking));
+        }
+        let room = !ended && waiting.is_empty();
+        let chunk = tokio::select! {
+            biased;
+            Some(done) = copying.next() => {
+                copied.warnings.extend(done?);
+                continue;
+            }
+            chunk = needs.try_next(), if room => chunk,
+            else => return Ok(copied),
+        };
+        let chunk = chunk.map_err(|error| describe_halt(context, planned, error))?;
+        let Some(chunk) = chunk else {
+            ended = true;
+            continue;
+        };
+        lengths.look_at(&chunk);
+        copied.files += chunk.len() as u64;
+        copied.bytes += chunk.iter().filter_map(|file| file.size_bytes).sum::<u64>();
+        let taking = lengths.taking();
+        waiting.extend(chunk.into_iter().map(|file| (file, Arc::clone(&taking))));
+    }
+}
+
+/// One file on a task of its own, which begins at once, so that all cores take part. A lost change
+/// data file is a warning: every snapshot is whole without it.
+fn transfer_file(
     context: &Arc<Context>,
     in_flight: &Arc<InFlight>,
     position: Position,
     file: FileRef,
     lanes: Arc<[Arc<Lane>]>,
-) -> Result<Option<String>, Halt> {
+) -> BoxFuture<'static, Result<Option<String>, Halt>> {
     if lanes.iter().all(|lane| !lane.is_active()) {
-        return Ok(None);
+        return ready(Ok(None)).boxed();
     }
     let task = {
         let (context, in_flight) = (Arc::clone(context), Arc::clone(in_flight));
         let file = file.clone();
         async move { transfer::ensure(&context, &in_flight, &file, &lanes).await }
     };
-    let done = AbortOnDropHandle::new(tokio::spawn(task)).await;
-    match done {
-        Ok(Ok(())) => Ok(None),
-        Ok(Err(SourceFault::NotWhole { message })) if file.role == Role::ChangeData => {
-            Ok(Some(format!("change data feed is broken at version {position}: {message}")))
+    let task = AbortOnDropHandle::new(tokio::spawn(task));
+    async move {
+        match task.await {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(SourceFault::NotWhole { message })) if file.role == Role::ChangeData => {
+                Ok(Some(format!("change data feed is broken at version {position}: {message}")))
+            }
+            Ok(Err(SourceFault::NotWhole { message })) => {
+                Err(Halt::NotWhole { position, file, message })
+            }
+            Ok(Err(SourceFault::Failed(failure))) => Err(Halt::Stop(Stop::Failed(failure))),
+            Err(error) => {
+                let error = unless_panic(error);
+                let failure = crate::report::Failure::new(crate::FailureCode::Internal, &error);
+                Err(Halt::Stop(Stop::Failed(failure)))
+            }
         }
-        Ok(Err(SourceFault::NotWhole { message })) => {
-            Err(Halt::NotWhole { position, file, message })
-        }
-        Ok(Err(SourceFault::Failed(failure))) => Err(Halt::Stop(Stop::Failed(failure))),
-        Err(error) => {
-            let failure = crate::report::Failure::new(crate::FailureCode::Internal, &error);
-            Err(Halt::Stop(Stop::Failed(failure)))
-        }
+    }
+    .boxed()
+}
+
+/// Why a task did not end by itself; a panic goes on here as if there were no task.
+fn unless_panic(error: JoinError) -> JoinError {
+    match error.try_into_panic() {
+        Ok(cause) => resume_unwind(cause),
+        Err(error) => error,
     }
 }
 
@@ -307,19 +358,34 @@ async fn publisher(
             lane.halt(stop);
             return;
         }
-        let planned = ready.planned;
-        let (url, position) = (&target.url, planned.position);
-        tracing::info!(target_url = %url, %position, kind = ?planned.kind, "publish done");
+        let receipt = receipt(context, view, &ready);
+        let Receipt { position, kind, .. } = receipt;
+        tracing::info!(target_url = %target.url, %position, ?kind, "publish done");
         published
             .lock()
             .unwrap_or_else(|lock| lock.into_inner())
             .entry(index)
             .or_default()
-            .push(planned);
+            .push(receipt.clone());
         context.progress.event(Event::Published {
             target: &target.url,
-            position: planned.position,
-            kind: planned.kind,
+            position,
+            kind,
+            receipt: &receipt,
         });
+    }
+}
+
+/// What is known of a position that became visible just now.
+fn receipt(context: &Context, view: &SourceView, ready: &Ready) -> Receipt {
+    let Planned { position, kind } = ready.planned;
+    Receipt {
+        position,
+        kind,
+        committed_ms: committed_ms(view, position),
+        published_ms: context.options.clock.now_ms(),
+        files: ready.files,
+        bytes: ready.bytes,
+        commit_sha256: ready.description.seen.as_ref().map(|seen| seen.sha256),
     }
 }

@@ -8,8 +8,8 @@
 //! # Invariants
 //! - Only a replica that holds all that the source committed is cleaned, so that a file which a
 //!   waiting commit adds again is not taken away under it.
-//! - One owner deletes: each takes the next epoch by compare-and-set, and stops when it finds a
-//!   later one.
+//! - One owner deletes: each takes the next epoch by compare-and-set, or has one from a catalog,
+//!   and stops when it finds a later one.
 //! - What is no longer promised is remembered before the first file goes.
 //! - A late delete is harmless: names are never reused for other bytes, and a file that comes
 //!   back is copied again.
@@ -20,7 +20,7 @@ use futures::TryStreamExt as _;
 use table_sync_core::{FileRef, Place, Position, Retire, SourceView};
 use table_sync_store::WriteError;
 
-use super::{Run, arrive, retry_source, source_stop};
+use super::{Run, arrive, own, retry_source, source_stop};
 use crate::descriptor::{Complete, Descriptor, descriptor_key};
 use crate::lane::{Stop, target_read_failure, target_write_failure};
 use crate::options::object_key;
@@ -51,13 +51,15 @@ pub(super) async fn retire(
         // Nothing can have come of age, whatever the target's clock says to the second.
         return Ok(());
     }
-    let mut owned = known;
-    owned.epoch += 1;
-    arrive::save(context, run, owned.clone()).await?;
+    let mut owned = match &context.options.registration {
+        Some(_) => own::marked(context, &run.target, known),
+        None => Descriptor { epoch: known.epoch + 1, ..known },
+    };
+    arrive::save_exactly(context, run, &owned).await?;
     check_epoch(context, run, owned.epoch).await?;
     let now_ms = target_clock_ms(run).await?;
     let log = &context.source.log;
-    let moved = retry_source(context, async || log.moved_past(head).await).await;
+    let moved = retry_source(context, || log.moved_past(head)).await;
     if moved.map_err(|error| source_stop(context, error))? {
         return Ok(());
     }
@@ -67,7 +69,7 @@ pub(super) async fn retire(
     let due = oldest(&here, &owned, began_ms(now_ms, retention));
     if let Some(retire) = due {
         owned.retiring = Some(view.same(retire.promised));
-        arrive::save(context, run, owned.clone()).await?;
+        arrive::save_exactly(context, run, &owned).await?;
         remove(context, run, &here, retire, owned.epoch).await?;
         owned.complete.retain(|noted| noted.at_ms >= retire.before_ms);
         owned.retired_through = owned.retiring.take();
@@ -164,17 +166,20 @@ async fn remove_file(run: &Run, file: &FileRef) -> Result<bool, Stop> {
 /// Stops when another owner took over.
 async fn check_epoch(context: &Context, run: &Run, epoch: u64) -> Result<(), Stop> {
     let loaded = arrive::load(context, &run.target).await?;
+    if let Some(loaded) = &loaded {
+        own::check(context, &run.target, &loaded.descriptor)?;
+    }
     let found = loaded.map_or(0, |loaded| loaded.descriptor.epoch);
     if found == epoch {
         return Ok(());
     }
-    let error = Fenced { ours: epoch, found };
+    let error = Superseded { ours: epoch, found };
     Err(Stop::Failed(Failure::new(FailureCode::Contended, &error)))
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("clean-up epoch {ours} was superseded by {found}")]
-struct Fenced {
+struct Superseded {
     ours: u64,
     found: u64,
 }

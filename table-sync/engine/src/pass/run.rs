@@ -6,6 +6,7 @@ use table_sync_core::{Blocked, Plan, ReplicaView, SourceView, TableState};
 
 use super::arrive;
 use crate::lane::Stop;
+use crate::receipt::{Pending, committed_ms};
 use crate::report::{Failure, TargetReport};
 use crate::transfer::Context;
 use crate::windows::Windows;
@@ -20,6 +21,10 @@ pub(super) struct Run {
     pub(super) view: ReplicaView,
     pub(super) plan: Plan,
     pub(super) finished: bool,
+    /// `view` was observed.
+    pub(super) looked: bool,
+    /// The source as it was seen last, with the replica's head in its listing.
+    pub(super) source: Option<Arc<SourceView>>,
     pub(super) windows: Arc<Windows>,
 }
 
@@ -33,13 +38,25 @@ impl Run {
             view: ReplicaView::default(),
             plan: Plan::default(),
             finished: false,
+            looked: false,
+            source: None,
             windows: Arc::default(),
         }
     }
 
-    /// What there is to say about it, at its end.
-    pub(super) fn into_report(self) -> TargetReport {
-        TargetReport { windows: self.windows.report(), ..self.report }
+    /// What there is to say about it, at its end. `source`: what others saw of the source, for a
+    /// run that did not come so far.
+    pub(super) fn into_report(self, source: Option<&SourceView>) -> TargetReport {
+        let epoch = arrive::descriptor_of(&self).map(|known| known.epoch);
+        let head = self.report.head;
+        let view = self.source.as_deref().or(source).filter(|_| self.looked);
+        TargetReport {
+            windows: self.windows.report(),
+            head_committed_ms: view.and_then(|view| committed_ms(view, head?)),
+            pending: view.and_then(|view| Pending::of(view, head)),
+            epoch,
+            ..self.report
+        }
     }
 
     /// Takes over where the source sees the replica's commits: the replica's own order may be that

@@ -34,10 +34,13 @@ pub(crate) fn source_stop(context: &Context, error: SourceError) -> Stop {
 }
 
 /// Retries a read of the source's log within the budget.
-pub(crate) async fn retry_source<T>(
+pub(crate) async fn retry_source<T, F>(
     context: &Context,
-    attempt: impl AsyncFn() -> Result<T, SourceError>,
-) -> Result<T, SourceError> {
+    attempt: impl Fn() -> F,
+) -> Result<T, SourceError>
+where
+    F: Future<Output = Result<T, SourceError>>,
+{
     let mut budget = Budget::new(context.options.retry_budget);
     loop {
         match attempt().await {

@@ -23,7 +23,7 @@ pub(crate) struct Surveyed {
 pub(crate) async fn survey_target(context: &Context, target: &Target) -> Result<Surveyed, Stop> {
     let (replica, known) = arrive::look(context, target).await?;
     let log = &context.source.log;
-    let view = retry_source(context, async || log.observe(replica.head).await).await;
+    let view = retry_source(context, || log.observe(replica.head)).await;
     let view = view.map_err(|error| source_stop(context, error))?;
     let mut run = Run::new(0, target);
     run.view = replica;

@@ -31,7 +31,10 @@ pub(super) async fn write_ahead(
     if description.publication.ahead.is_empty() {
         return;
     }
-    for (_, lane) in lanes.iter().filter(|(_, lane)| lane.is_active()) {
+    for (_, lane) in lanes {
+        if !lane.is_active() {
+            continue;
+        }
         let done = match tailor(context, view, lane, description).await {
             Ok(publication) => publish::carry_out_ahead(context, &lane.target, &publication).await,
             Err(stop) => Err(stop),

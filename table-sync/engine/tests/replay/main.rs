@@ -18,9 +18,12 @@
 mod alias;
 mod corpus;
 mod faults;
+mod gate;
 mod hostile;
 mod hudi;
 mod plans;
 mod races;
+mod receipts;
+mod registration;
 mod retire;
 mod rig;

@@ -11,7 +11,7 @@ use futures::{FutureExt as _, TryStreamExt as _};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
-use table_sync_core::Position;
+use table_sync_core::{PlannedKind, Position, TableState};
 use table_sync_delta::DeltaLog;
 use table_sync_engine::{Options, PassReport, Quiet, Source, Target, TargetReport, pass};
 use table_sync_store::{ProbeReport, Store, Verdict};
@@ -78,7 +78,9 @@ impl Rig {
 
     pub(crate) async fn pass(&self) -> TargetReport {
         let report = self.full_pass().await;
-        report.targets.into_iter().next().expect("one target, one report")
+        let report = report.targets.into_iter().next().expect("one target, one report");
+        check_told(&report);
+        report
     }
 
     pub(crate) async fn full_pass(&self) -> PassReport {
@@ -108,6 +110,21 @@ impl Rig {
             }
         }
         self.feed(objects).await;
+    }
+}
+
+/// Whatever happened: each published position has its receipt, and a replica in step has nothing
+/// to wait for.
+#[track_caller]
+pub(crate) fn check_told(report: &TargetReport) {
+    let told: Vec<_> = report.receipts.iter().map(|receipt| receipt.position).collect();
+    assert_eq!(told, report.published);
+    for receipt in report.receipts.iter().filter(|it| it.kind == PlannedKind::Append) {
+        assert!(receipt.committed_ms.is_some() && receipt.commit_sha256.is_some(), "{receipt:?}");
+    }
+    if report.state == TableState::Ok {
+        let pending = report.pending.map(|pending| pending.versions);
+        assert_eq!(pending, Some(0), "{report:?}");
     }
 }
 

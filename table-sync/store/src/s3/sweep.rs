@@ -71,8 +71,8 @@ impl S3 {
         for _ in 0..PAGES_MAX {
             let Some(reply) = self.list_uploads(&prefix, marker.as_ref()).await else { break };
             let stale = stale(&reply, &prefix, age);
-            let given_up = stream::iter(&stale)
-                .map(|upload| upload.abort(&self.shared))
+            let given_up = stream::iter(stale)
+                .map(|upload| async move { upload.abort(&self.shared).await })
                 .buffer_unordered(ABORTS_IN_FLIGHT)
                 .filter(|gone| std::future::ready(*gone));
             aborted += given_up.count().await as u64;

@@ -1,7 +1,7 @@
 //! A table's log, whatever its format: found out at the first look, unless it was named.
 //!
 //! A Delta log is looked for first, so that for a Delta table nothing is asked twice. A folder
-//! that holds both is taken for Delta; `--format` says otherwise.
+//! that holds both is taken for Delta, unless it was named.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,12 +14,14 @@ use table_sync_core::{
 use table_sync_delta::DeltaLog;
 use table_sync_hudi::HudiLog;
 
-use crate::args::Format;
+use crate::Format;
 
-/// See the module.
-pub(crate) struct TableLog {
-    pub(crate) delta: DeltaLog,
-    pub(crate) hudi: HudiLog,
+/// A table's log, whatever its format: see the module.
+pub struct TableLog {
+    /// The log, read as Delta.
+    pub delta: DeltaLog,
+    /// The log, read as Hudi.
+    pub hudi: HudiLog,
     /// The source's log, for a replica: it has the source's format.
     source: Option<Arc<TableLog>>,
     found: OnceLock<Format>,
@@ -38,13 +40,16 @@ impl TableLog {
     }
 
     /// The format, as far as it is known without a look.
-    pub(crate) fn known(&self) -> Option<Format> {
+    pub fn known(&self) -> Option<Format> {
         self.found.get().or_else(|| self.source.as_ref()?.found.get()).copied()
     }
 
     /// The format, by a look at the source where it is not known. A folder without any table is
     /// taken for Delta, whose reader says what is missing.
-    pub(crate) async fn format_of_source(&self) -> Result<Format, SourceError> {
+    ///
+    /// # Errors
+    /// A source that cannot be looked at.
+    pub async fn format_of_source(&self) -> Result<Format, SourceError> {
         if let Some(known) = self.known() {
             return Ok(known);
         }
