@@ -42,6 +42,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("operations.js", JS, include_str!("../console/operations.js")),
     ("overview.js", JS, include_str!("../console/overview.js")),
     ("plot.js", JS, include_str!("../console/plot.js")),
+    ("receipt.js", JS, include_str!("../console/receipt.js")),
     ("sites.js", JS, include_str!("../console/sites.js")),
     ("status.js", JS, include_str!("../console/status.js")),
     ("table.js", JS, include_str!("../console/table.js")),

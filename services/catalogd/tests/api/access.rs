@@ -64,6 +64,7 @@ fn routes_ask_for_what_they_should() {
     }
     expect![[r#"
         nobody GET /healthz
+        reader* GET /metrics
         nobody GET /openapi.json
         nobody GET /readyz
         reader GET /v1/alerts
