@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use driftless_catalog::transition::OperationState;
 use driftless_catalog::{
-    CatalogError, Found, FoundState, FoundTable, NewTable, OperationKind, Rule, TableName,
+    CatalogError, Found, FoundState, FoundTable, NewTable, OperationKind, Policy, Rule, TableName,
 };
 use table_sync_core::with_causes;
+use table_sync_engine::erase;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -19,6 +20,9 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// How often it is looked whether a discovery rule is due.
 const RULES_EVERY: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether former replicas may be deleted.
+const ERASE_EVERY: Duration = Duration::from_secs(30);
 
 /// Events are kept this long.
 const EVENTS_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
@@ -38,10 +42,12 @@ impl Chores {
         };
         let task = tokio::spawn(async move {
             let (mut expiry, mut rules) = (every(EXPIRE_EVERY), every(RULES_EVERY));
+            let mut erasing = every(ERASE_EVERY);
             loop {
                 let done = tokio::select! {
                     _ = expiry.tick() => expire(&shared).await,
                     _ = rules.tick() => discover(&shared).await,
+                    _ = erasing.tick() => erase_former(&shared).await,
                 };
                 if let Err(error) = done {
                     tracing::warn!(error = with_causes(&error), "a chore failed");
@@ -60,6 +66,35 @@ async fn expire(shared: &Shared) -> Result<(), CatalogError> {
     let now_ms = shared.options.clock.now_ms();
     shared.options.catalog.expire_events(now_ms - EVENTS_KEPT_MS).await?;
     shared.options.catalog.expire_versions(RECEIPTS_KEPT).await?;
+    Ok(())
+}
+
+/// Deletes the replicas that nobody is to read any more.
+async fn erase_former(shared: &Shared) -> Result<(), CatalogError> {
+    let catalog = &shared.options.catalog;
+    let now_ms = shared.options.clock.now_ms();
+    for (location, site, table) in catalog.due_locations(now_ms).await? {
+        // A replica is opened as a table of its own: nothing is asked of its source any more.
+        let (places, policy) = (std::slice::from_ref(&location), Policy::default());
+        let opened = match shared.stores.table(&location, places, &policy).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::warn!(location, error = error.message(), "open a former replica");
+                continue;
+            }
+        };
+        for target in &opened.targets {
+            match erase(target, &table).await {
+                Ok(objects) => {
+                    tracing::info!(location, site, table, objects, "a former replica was deleted");
+                    catalog.location_deleted(&location).await?;
+                }
+                Err(failure) => {
+                    tracing::warn!(location, error = failure.message, "delete a former replica");
+                }
+            }
+        }
+    }
     Ok(())
 }
 
@@ -145,9 +180,13 @@ pub(crate) async fn forget(shared: &Shared, table: &str) -> Result<(), CatalogEr
     let now_ms = shared.options.clock.now_ms();
     let open = catalog.open_operations(Some(table)).await?;
     let operation = open.into_iter().find(|one| one.kind == OperationKind::Unregister);
-    let grace_ms = operation.as_ref().and_then(|one| one.request.get("delete_after_ms")?.as_i64());
+    let delete_after_ms = operation.as_ref().and_then(|one| {
+        let delete = one.request.get("replicas")? == "delete";
+        let grace_ms = one.request.get("grace_seconds")?.as_i64()?.checked_mul(1_000)?;
+        delete.then(|| now_ms.saturating_add(grace_ms))
+    });
     let name = catalog.table_by_id(table).await?.name;
-    catalog.forget(&name, grace_ms, now_ms).await?;
+    catalog.forget(&name, delete_after_ms, now_ms).await?;
     if let Some(operation) = operation {
         for state in [OperationState::Running, OperationState::Succeeded] {
             catalog.advance(&operation.id, state, (None, None), now_ms).await?;

@@ -44,6 +44,9 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// the source.
 const BLOCKED_RETRY: Duration = Duration::from_secs(120);
 
+/// Queries that run at a place which a replica has left may go on for this long.
+const OLD_PLACE_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+
 /// What the node tells a follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Word {
@@ -494,19 +497,50 @@ impl<'a> Loop<'a> {
 
     /// Takes over the operations that this loop carries out.
     async fn take_operations(&mut self) -> Result<(), driftless_catalog::CatalogError> {
-        let catalog = &self.follower.shared.options.catalog;
+        let catalog = self.follower.shared.options.catalog.clone();
         let now_ms = self.follower.shared.options.clock.now_ms();
         for operation in catalog.open_operations(Some(&self.follower.id)).await? {
             let known = self.operations.iter().any(|asked| asked.operation.id == operation.id);
-            if known || operation.kind != OperationKind::Sync {
+            if known || !matches!(operation.kind, OperationKind::Sync | OperationKind::Resync) {
                 continue;
             }
             let running = OperationState::Running;
-            if catalog.advance(&operation.id, running, (None, None), now_ms).await? {
+            if !catalog.advance(&operation.id, running, (None, None), now_ms).await? {
+                continue;
+            }
+            let moved = operation.progress.get("moved").is_some();
+            if operation.kind == OperationKind::Resync && !moved {
+                // The table's row changes, and this loop begins anew with it.
+                self.begin_anew(&operation).await?;
+            } else {
                 let (at, waits) = (Instant::now(), (0..self.places.len()).collect());
                 self.operations.push(Asked { operation, at, waits });
             }
         }
+        Ok(())
+    }
+
+    /// Gives replicas new places, where they are begun anew. The old ones stay for a while.
+    async fn begin_anew(
+        &mut self,
+        operation: &Operation,
+    ) -> Result<(), driftless_catalog::CatalogError> {
+        let catalog = self.follower.shared.options.catalog.clone();
+        let now_ms = self.follower.shared.options.clock.now_ms();
+        let site = operation.request.get("site").and_then(|site| site.as_str());
+        let mut moved = Vec::new();
+        for place in &self.places {
+            let owner = &place.owner;
+            if site.is_some_and(|site| site != owner.site) {
+                continue;
+            }
+            let from = (owner.incarnation, Some(now_ms + OLD_PLACE_KEPT_MS));
+            catalog.new_incarnation(&self.table.name, &owner.site, from, now_ms).await?;
+            moved.push(&owner.site);
+        }
+        let progress = serde_json::json!({ "moved": moved });
+        let running = OperationState::Running;
+        catalog.advance(&operation.id, running, (Some(&progress), None), now_ms).await?;
         Ok(())
     }
 

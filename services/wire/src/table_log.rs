@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use table_sync_core::{
-    Description, FileRef, FileStream, Hint, Late, Planned, Pointer, Position, Publication,
-    ReplicaError, ReplicaLog, ReplicaView, Retire, SeenCommit, SetDigest, SourceError, SourceLog,
-    SourceView,
+    Description, Farewell, FileRef, FileStream, Hint, Late, Planned, Pointer, Position,
+    Publication, ReplicaError, ReplicaLog, ReplicaView, Retire, SeenCommit, SetDigest, SourceError,
+    SourceLog, SourceView,
 };
 use table_sync_delta::DeltaLog;
 use table_sync_hudi::HudiLog;
@@ -179,6 +179,11 @@ impl SourceLog for TableLog {
 
 #[async_trait]
 impl ReplicaLog for TableLog {
+    /// The logs lie in different folders, so that the format need not be known.
+    fn farewell(&self, key: &str) -> Farewell {
+        self.delta.farewell(key).min(self.hudi.farewell(key))
+    }
+
     async fn observe(&self, hint: Option<Hint>) -> Result<ReplicaView, ReplicaError> {
         match self.known() {
             Some(Format::Hudi) => return ReplicaLog::observe(&self.hudi, hint).await,

@@ -38,7 +38,7 @@ pub use path::{PathError, RelPath};
 pub use plan::{Plan, PlanInput, Planned, PlannedKind, Refusal, Start, plan};
 pub use position::Position;
 pub use publication::{Body, Expect, Kind, Op, Publication, SpoolFile, Step, Window};
-pub use replica::{Hint, Pointer, ReplicaError, ReplicaLog, ReplicaView};
+pub use replica::{Farewell, Hint, Pointer, ReplicaError, ReplicaLog, ReplicaView};
 pub use source::{
     BaseEntry, CommitEntry, CommitSet, Description, Detail, FileStream, Follows, Late, LogObject,
     Retire, SeenCommit, SourceError, SourceLog, SourceView,

@@ -64,6 +64,29 @@ pub trait ReplicaLog: Send + Sync {
 
     /// The table's own id at the replica's head, where the format has one.
     async fn table_id(&self, view: &ReplicaView) -> Result<Option<String>, ReplicaError>;
+
+    /// In which turn an object goes when the whole replica is deleted. A reader that is still there
+    /// fails in the first turn, and is never shown an older state, or half of one.
+    fn farewell(&self, key: &str) -> Farewell {
+        let _ = key;
+        Farewell::Data
+    }
+}
+
+/// Turns of the objects of a replica that is deleted. Within one they go in the order of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Farewell {
+    /// Without it nobody opens the table, or only by way of what goes next.
+    Entry,
+    /// The rest of the log.
+    Log,
+    /// Everything else.
+    Data,
+}
+
+impl Farewell {
+    /// All turns, in order.
+    pub const ALL: [Self; 3] = [Self::Entry, Self::Log, Self::Data];
 }
 
 /// What an earlier pass left under `_driftless/` to save a listing.

@@ -9,7 +9,8 @@
 
 use async_trait::async_trait;
 use table_sync_core::{
-    BlockCode, Blocked, Hint, Pointer, Position, ReplicaError, ReplicaLog, ReplicaView, SourceError,
+    BlockCode, Blocked, Farewell, Hint, Pointer, Position, ReplicaError, ReplicaLog, ReplicaView,
+    SourceError,
 };
 
 use crate::describe::read_commit;
@@ -22,6 +23,16 @@ use crate::observe::{Observed, observe};
 
 #[async_trait]
 impl ReplicaLog for DeltaLog {
+    /// Bases first, so that the log has to begin at its first commit; then the commits, the first
+    /// one first: what is left has no beginning, and opens nowhere.
+    fn farewell(&self, key: &str) -> Farewell {
+        let Some(name) = key.strip_prefix("_delta_log/") else { return Farewell::Data };
+        let commit = name.strip_suffix(".json").is_some_and(|version| {
+            !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        if commit { Farewell::Log } else { Farewell::Entry }
+    }
+
     async fn observe(&self, hint: Option<Hint>) -> Result<ReplicaView, ReplicaError> {
         if let Some(blocked) = self.misplaced() {
             return Err(blocked.into());

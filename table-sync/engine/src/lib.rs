@@ -18,6 +18,7 @@
 
 mod clock;
 mod descriptor;
+mod erase;
 mod fanout;
 mod follow;
 mod gate;
@@ -39,6 +40,7 @@ mod windows;
 
 pub use clock::{Clock, SystemClock};
 pub use descriptor::{Descriptor, DescriptorError, descriptor_key, descriptors, probe_key};
+pub use erase::erase;
 pub use follow::follow;
 pub use gate::{Admission, TransferGate};
 pub use options::{Options, Root, Source, Target};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use table_sync_core::{
-    BlockCode, Blocked, Detail, Hint, ReplicaError, ReplicaLog, ReplicaView, SourceError,
+    BlockCode, Blocked, Detail, Farewell, Hint, ReplicaError, ReplicaLog, ReplicaView, SourceError,
 };
 
 use crate::log::{HudiLog, META_FOLDER};
@@ -14,6 +14,15 @@ use crate::{guard, look, mirror};
 
 #[async_trait]
 impl ReplicaLog for HudiLog {
+    /// Without its properties, and their back-up, a folder is no table.
+    fn farewell(&self, key: &str) -> Farewell {
+        match key {
+            ".hoodie/hoodie.properties" | ".hoodie/hoodie.properties.backup" => Farewell::Entry,
+            _ if key.starts_with(".hoodie/") => Farewell::Log,
+            _ => Farewell::Data,
+        }
+    }
+
     async fn observe(&self, hint: Option<Hint>) -> Result<ReplicaView, ReplicaError> {
         view(self, hint).await.map_err(replica_error)
     }

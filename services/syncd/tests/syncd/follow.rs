@@ -2,7 +2,8 @@
 
 use driftless_catalog::status::Status;
 use driftless_catalog::transition::{OperationState, Wish};
-use driftless_catalog::{NewOperation, OperationKind, Policy};
+use driftless_catalog::{NewOperation, Operation, OperationKind, Policy, Table};
+use serde_json::Value;
 
 use crate::world::{World, lag_of, name, now_ms};
 
@@ -109,24 +110,93 @@ async fn sync_now_is_an_operation_that_ends() {
     let table = world.register("orders", seldom()).await;
     world.until_status("orders", Status::Ok).await;
     let version = feed.commit().await.unwrap();
-    let new = NewOperation {
-        kind: OperationKind::Sync,
-        table_id: Some(table.id.clone()),
-        resource: table.name.to_string(),
-        request: serde_json::json!({}),
-        actor: "test".to_owned(),
-    };
-    let begun = world.catalog.begin_operation(&new, now_ms()).await.unwrap();
-    let ended = loop {
-        let operation = world.catalog.operation(&begun.id).await.unwrap();
-        if operation.state.is_final() {
-            break operation;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
-    };
+    let ended = ended(&world, OperationKind::Sync, &table, serde_json::json!({})).await;
     assert_eq!(ended.state, OperationState::Succeeded);
     let heads = serde_json::json!({ "east": version, "west": version });
     assert_eq!(ended.progress["heads"], heads);
+    world.until_head("orders", version).await;
+    daemon.stop().await;
+}
+
+/// An operation's end.
+async fn ended(world: &World, kind: OperationKind, table: &Table, request: Value) -> Operation {
+    let new = NewOperation {
+        kind,
+        table_id: Some(table.id.clone()),
+        resource: table.name.to_string(),
+        request,
+        actor: "test".to_owned(),
+    };
+    let begun = world.catalog.begin_operation(&new, now_ms()).await.unwrap();
+    loop {
+        let operation = world.catalog.operation(&begun.id).await.unwrap();
+        if operation.state.is_final() {
+            return operation;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_created_anew_is_published_at_a_new_place() {
+    let world = World::new().await;
+    let version = world.feed("history", "orders").finish().await;
+    let daemon = world.daemon("a").await;
+    let table = world.register("orders", Policy { poll_seconds: 1, ..Policy::default() }).await;
+    world.until_head("orders", version).await;
+    std::fs::remove_dir_all(world.path("lake/orders")).unwrap();
+    let other = world.feed("deletion_vectors", "orders").finish().await;
+    world.catalog.wake(std::slice::from_ref(&table.id)).await.unwrap();
+    world.until_status("orders", Status::Rewound).await;
+    let operation =
+        ended(&world, OperationKind::Resync, &table, serde_json::json!({ "site": null })).await;
+    assert_eq!(operation.state, OperationState::Succeeded, "{operation:?}");
+    world.until_head("orders", other).await;
+    world.until_status("orders", Status::Ok).await;
+    let found = world.table("orders").await;
+    assert!(found.replicas.iter().all(|one| one.location.ends_with("/lake/sales/orders-2")));
+    world.verify(&found).await;
+    // Queries that run go on at the old place.
+    assert!(world.path("east/lake/sales/orders/_delta_log").is_dir());
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_are_deleted_once_their_time_has_come() {
+    let world = World::new().await;
+    let version = world.feed("history", "orders").finish().await;
+    let daemon = world.daemon("a").await;
+    let table = world.register("orders", seldom()).await;
+    world.until_head("orders", version).await;
+    let request = serde_json::json!({ "replicas": "delete", "grace_seconds": 0 });
+    let orders = name("lake.sales.orders");
+    let new = NewOperation {
+        kind: OperationKind::Unregister,
+        table_id: Some(table.id.clone()),
+        resource: orders.to_string(),
+        request,
+        actor: "test".to_owned(),
+    };
+    let begun = world.catalog.begin_operation(&new, now_ms()).await.unwrap();
+    world.catalog.wish(&orders, Wish::Unregister, None, now_ms()).await.unwrap();
+    while !world.catalog.operation(&begun.id).await.unwrap().state.is_final() {
+        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+    }
+    daemon.stop().await;
+    // A node looks at what is due when it starts.
+    let daemon = world.daemon("b").await;
+    while !world.catalog.due_locations(now_ms()).await.unwrap().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+    }
+    for site in ["east", "west"] {
+        let left = driftless_testdata::corpus::load(&world.path(site).join("lake/sales/orders"));
+        assert!(left.is_empty(), "{:?}", left.keys());
+        let descriptor = world.path(site).join("_driftless/replicas/lake/sales/orders.json");
+        assert!(!descriptor.exists());
+    }
+    // The place is never used again.
+    let table = world.register("orders", seldom()).await;
+    assert!(table.replicas[0].location.ends_with("/orders-2"));
     world.until_head("orders", version).await;
     daemon.stop().await;
 }
