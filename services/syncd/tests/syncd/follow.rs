@@ -5,7 +5,7 @@ use driftless_catalog::transition::{OperationState, Wish};
 use driftless_catalog::{NewOperation, Operation, OperationKind, Policy, Table};
 use serde_json::Value;
 
-use crate::world::{World, lag_of, name, now_ms};
+use crate::world::{World, lag_of, live, name, now_ms};
 
 /// A policy that looks at the source once in an hour.
 fn seldom() -> Policy {
@@ -158,6 +158,46 @@ async fn a_table_that_was_created_anew_is_published_at_a_new_place() {
     world.verify(&found).await;
     // Queries that run go on at the old place.
     assert!(world.path("east/lake/sales/orders/_delta_log").is_dir());
+    daemon.stop().await;
+}
+
+/// What version 6 cannot show in place, since it has one timeline folder: the table waits for a
+/// person, who has it begun anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_merge_on_read_table_of_version_6_is_published_at_a_new_place() {
+    let world = World::new().await;
+    let source = world.path("lake/trips");
+    live(&source, "mor_v6_restore", None, "delete");
+    let daemon = world.daemon("a").await;
+    let table = world.register("trips", Policy { poll_seconds: 1, ..Policy::default() }).await;
+    world.until_status("trips", Status::Ok).await;
+    live(&source, "mor_v6_restore", Some("delete"), "restore");
+    world.catalog.wake(std::slice::from_ref(&table.id)).await.unwrap();
+    world.until_status("trips", Status::Blocked).await;
+    let reason = world.table("trips").await.replicas[0].progress.clone();
+    assert_eq!(reason.reason_code.as_deref(), Some("history_lost"), "{reason:?}");
+    let operation =
+        ended(&world, OperationKind::Resync, &table, serde_json::json!({ "site": null })).await;
+    assert_eq!(operation.state, OperationState::Succeeded, "{operation:?}");
+    world.until_status("trips", Status::Ok).await;
+    let data = |root: &std::path::Path| {
+        let mut objects = driftless_testdata::corpus::load(root);
+        objects.retain(|key, _| !key.starts_with(".hoodie/"));
+        objects
+    };
+    for site in ["east", "west"] {
+        assert_eq!(data(&world.path(site).join("lake/sales/trips-2")), data(&source), "{site}");
+    }
+    let restored = world.table("trips").await.replicas[0].progress.head.map(|at| at.requested());
+    live(&source, "mor_v6_restore", Some("restore"), "upsert e and clean");
+    world.catalog.wake(std::slice::from_ref(&table.id)).await.unwrap();
+    let caught_up = |table: &Table| {
+        let progress = &table.replicas[0].progress;
+        progress.head.map(|at| at.requested()) > restored && progress.pending_versions == Some(0)
+    };
+    world.until("trips", "caught up", caught_up).await;
+    world.until_status("trips", Status::Ok).await;
+    world.verify(&world.table("trips").await).await;
     daemon.stop().await;
 }
 

@@ -157,6 +157,35 @@ impl World {
     }
 }
 
+/// Lives a part of a recorded Hudi table's life in the lake: what comes after one step, up to and
+/// including another.
+pub(crate) fn live(table: &Path, fixture: &str, after: Option<&str>, through: &str) {
+    use driftless_testdata::models::hudi::{Event, recorded_tables};
+    let found = recorded_tables().into_iter().find(|one| one.name == fixture).unwrap();
+    let objects = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/hudi").join(fixture);
+    let done =
+        after.map_or(0, |name| 1 + found.steps.iter().position(|step| step.name == name).unwrap());
+    for step in &found.steps[done..] {
+        for event in &step.events {
+            match event {
+                Event::Put { put, object, modified_ms } => {
+                    let path = table.join(put);
+                    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    std::fs::copy(objects.join("objects").join(object), &path).unwrap();
+                    // Readers of version 6 go by it.
+                    let after = Duration::from_millis(u64::try_from(*modified_ms).unwrap());
+                    let file = std::fs::File::options().write(true).open(path).unwrap();
+                    file.set_modified(std::time::UNIX_EPOCH + after).unwrap();
+                }
+                Event::Delete { delete } => std::fs::remove_file(table.join(delete)).unwrap(),
+            }
+        }
+        if step.name == through {
+            return;
+        }
+    }
+}
+
 pub(crate) fn status_of(table: &Table, replica: &Replica) -> Status {
     status(&replica.progress, &circumstances(table))
 }

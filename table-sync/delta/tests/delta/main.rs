@@ -12,6 +12,7 @@
 
 mod corpus;
 mod describe;
+mod farewell;
 mod hostile;
 mod inspect;
 mod late;
