@@ -1,6 +1,5 @@
 //! What a daemon works with.
 
-use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use driftless_catalog::Catalog;
 use table_sync_engine::{Clock, SystemClock};
-use table_sync_store::{Settings, StoreConfig};
+use table_sync_store::Settings;
 use tokio::sync::Notify;
 
 use crate::Timetable;
@@ -24,8 +23,6 @@ pub struct Options {
     pub lease: Duration,
     /// How requests to stores are made.
     pub settings: Settings,
-    /// Stores by name, from this node's own configuration. The catalog's may not take their names.
-    pub stores: BTreeMap<String, StoreConfig>,
     /// Folder of the files that the catalog's stores may name for a secret.
     pub secrets: Option<PathBuf>,
     /// Folders below which tables and sites of the local file system may lie.
@@ -61,7 +58,6 @@ impl Options {
             node: node.into(),
             lease: Duration::from_secs(20),
             settings: Settings::default(),
-            stores: BTreeMap::new(),
             secrets: None,
             files: Vec::new(),
             state: None,

@@ -164,7 +164,6 @@ impl Stores {
         for record in &records {
             stores.insert(record.name.clone(), self.config(record)?);
         }
-        stores.extend(self.options.stores.clone());
         for site in sites.iter().filter(|site| site.url.contains("://")) {
             let (url, options) = (site.url.clone(), BTreeMap::new());
             stores.insert(store_of_site(site), StoreConfig { url, options });

@@ -144,7 +144,6 @@ pub(crate) fn folders(named: &[PathBuf]) -> Result<Vec<PathBuf>, CommandError> {
 fn daemon_options(setting: &Setting, catalog: &Catalog, node: &str) -> driftless_syncd::Options {
     driftless_syncd::Options {
         settings: setting.wire.settings().clone(),
-        stores: setting.wire.config().stores.clone(),
         state: setting.globals.state.clone(),
         ..driftless_syncd::Options::new(catalog.clone(), node)
     }
