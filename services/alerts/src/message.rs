@@ -124,8 +124,8 @@ fn body_alert<'a>(due: &'a Due, external_url: &str) -> BodyAlert<'a> {
         starts_at: time(alert.starts_ms),
         ends_at: alert.ends_ms.map_or_else(|| NEVER.to_owned(), time),
         generator_url: match alert.labels.get("table") {
-            Some(table) => format!("{external_url}/v1/tables/{table}"),
-            None => format!("{external_url}/v1/lag"),
+            Some(table) => format!("{external_url}/#/tables/{table}"),
+            None => format!("{external_url}/#/"),
         },
         fingerprint: &alert.fingerprint,
     }

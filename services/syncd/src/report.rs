@@ -91,7 +91,8 @@ fn progress(pass: &PassReport, target: &TargetReport, before: &Progress, now_ms:
     let seen = pass.source_head.is_some();
     let last = target.receipts.last();
     let moved = !target.receipts.is_empty() || target.copied_files > 0;
-    let pending = target.pending.as_ref();
+    // A source without any position was not seen, so that nothing is known to be pending.
+    let pending = target.pending.as_ref().filter(|_| seen);
     Progress {
         condition,
         reason_code: code,

@@ -144,7 +144,7 @@ impl Stores {
         Ok(tables)
     }
 
-    /// The stores as the catalog has them now. Those that did not change stay open.
+    /// The stores as the catalog has them now; they stay open until one of them changes.
     async fn read(&self) -> Result<Known, NotOpened> {
         if let Some(known) = &*self.known()
             && known.read.elapsed() < FRESH

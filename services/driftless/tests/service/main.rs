@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a test says what it skips")]
 #![allow(clippy::too_many_lines, reason = "a story is told in one place")]
 
+mod alerts;
 mod nodes;
 mod operations;
 mod proof;

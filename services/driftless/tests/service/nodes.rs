@@ -59,7 +59,7 @@ fn a_node_that_was_stopped_and_goes_on_does_no_harm() {
     world.until_head(&api, "orders", &json!(newest));
     for site in ["east", "west"] {
         let path = format!("lake.sales.orders at {site}");
-        let published = published(&world, &api, site);
+        let published = published(&api, site);
         assert_eq!(published, (0..=newest).collect::<Vec<_>>(), "{path}");
         let source = world.path("lake/orders").display().to_string();
         let target = world.path(site).join("lake/sales/orders").display().to_string();
@@ -82,9 +82,9 @@ pub(crate) fn newest_version(world: &World, table: &str) -> u64 {
 }
 
 /// Versions as a site published them, in order, by its events.
-pub(crate) fn published(world: &World, api: &Process, site: &str) -> Vec<u64> {
+fn published(api: &Process, site: &str) -> Vec<u64> {
     let mut seen = Vec::new();
-    for event in events(world, api) {
+    for event in events(api) {
         if event["kind"] == "version.published" && event["site"] == site {
             seen.extend(event["body"]["position"].as_u64());
         }
@@ -93,7 +93,7 @@ pub(crate) fn published(world: &World, api: &Process, site: &str) -> Vec<u64> {
 }
 
 /// All events so far.
-pub(crate) fn events(world: &World, api: &Process) -> Vec<serde_json::Value> {
+pub(crate) fn events(api: &Process) -> Vec<serde_json::Value> {
     let mut all = Vec::new();
     let mut after = 0;
     loop {
@@ -103,12 +103,16 @@ pub(crate) fn events(world: &World, api: &Process) -> Vec<serde_json::Value> {
         after = last["seq"].as_i64().unwrap();
         all.extend(events);
     }
-    let _ = world;
     all
 }
 
-/// A plain GET, without a token.
+/// A plain GET of a document, without a token.
 pub(crate) fn get(api: &Process, path: &str) -> serde_json::Value {
+    serde_json::from_str(&text_of(api, path)).unwrap()
+}
+
+/// A plain GET, without a token.
+pub(crate) fn text_of(api: &Process, path: &str) -> String {
     use std::io::{Read as _, Write as _};
     let address = api.url().strip_prefix("http://").unwrap().to_owned();
     let mut stream = std::net::TcpStream::connect(&address).unwrap();
@@ -117,11 +121,10 @@ pub(crate) fn get(api: &Process, path: &str) -> serde_json::Value {
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
-    let body = match head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+    match head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
         true => unchunked(body),
         false => body.to_owned(),
-    };
-    serde_json::from_str(&body).unwrap()
+    }
 }
 
 fn unchunked(mut body: &str) -> String {

@@ -75,7 +75,7 @@ fn killed_at_random_no_version_is_skipped_and_no_reader_fails() {
                 pause();
             }
         }
-        remember(&world, &serve, &mut seen);
+        remember(&serve, &mut seen);
         serve.kill();
         println!("kill {}", kill + 1);
         serve = world.serve();
@@ -103,7 +103,7 @@ fn killed_at_random_no_version_is_skipped_and_no_reader_fails() {
     let looked = readers.stop();
     assert!(looked > 0);
     println!("{looked} looks of readers");
-    remember(&world, &serve, &mut seen);
+    remember(&serve, &mut seen);
     nothing_skipped(&world, &serve, &seen);
     assert_eq!(serve.stop(), 0);
     for (table, _) in TABLES {
@@ -168,8 +168,8 @@ fn write_live(rows: &Path, table: &Path, format: &str) -> Child {
 }
 
 /// Remembers what was published: table, site, position, kind.
-fn remember(world: &World, serve: &Process, seen: &mut BTreeSet<(String, String, String, bool)>) {
-    for event in events(world, serve) {
+fn remember(serve: &Process, seen: &mut BTreeSet<(String, String, String, bool)>) {
+    for event in events(serve) {
         if event["kind"] != "version.published" {
             continue;
         }
