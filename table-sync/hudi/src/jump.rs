@@ -27,7 +27,7 @@ use crate::instant::{Action, Layout};
 use crate::log::{History, HudiLog, META_FOLDER, io_error};
 use crate::properties::{Properties, TableType, key};
 use crate::state;
-use crate::timeline::{Timeline, properties_key};
+use crate::timeline::{self, Timeline, properties_key};
 use crate::{archived, guard, mirror, unpublish};
 
 /// Folders below `.hoodie` that readers need beside the timeline.
@@ -130,7 +130,11 @@ pub(crate) fn instant_steps(timeline: &Timeline, floor: Option<InstantTime>) -> 
     plans.retain(|at| timeline.layout == Layout::V1 && at.name.action == Action::Compaction);
     let plans = plans.into_iter().filter_map(|at| timeline.plan_of(at.name.requested));
     let plans: Vec<_> = plans.map(|(key, object)| copy(key, object, Op::CreateOrReplace)).collect();
+    // A timeline starts at its first write that no savepoint bears. Where that was left below the
+    // floor, a savepoint would leave no start, and files of older commits would be rows no more.
+    let has_start = floor.is_none() || timeline::start(above.clone()).is_some();
     let completed = above.filter(|instant| instant.is_completed());
+    let completed = completed.filter(|at| has_start || at.name.action != Action::Savepoint);
     let mut completed: Vec<_> = completed.collect();
     completed.sort_by_key(|instant| instant.position());
     let steps = completed.into_iter();

@@ -401,7 +401,11 @@ fn completions<'a>(instants: impl Iterator<Item = &'a Instant>) -> Vec<usize> {
     commits.into_iter().map(|(_, index)| index).collect()
 }
 
-fn start<'a>(instants: impl Iterator<Item = &'a Instant> + Clone) -> Option<InstantTime> {
+/// The id at which readers let a timeline start: of its first completed write that no savepoint
+/// bears.
+pub(crate) fn start<'a>(
+    instants: impl Iterator<Item = &'a Instant> + Clone,
+) -> Option<InstantTime> {
     let savepoints = instants.clone().filter(|at| at.name.action == Action::Savepoint);
     let saved: BTreeSet<_> = savepoints.map(|at| at.name.requested).collect();
     let writes = instants.filter(|at| at.is_completed() && at.name.action.writes_data());

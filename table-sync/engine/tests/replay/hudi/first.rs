@@ -86,6 +86,29 @@ async fn what_an_interrupted_first_publication_left_is_never_seen() {
     assert!(stopped > 0 || std::env::var_os("DRIFTLESS_ONLY").is_some());
 }
 
+/// A replica may begin at any state of its source: after every call of the writer.
+#[tokio::test(start_paused = true)]
+async fn a_first_publication_at_any_state_is_right() {
+    let mut wrong = String::new();
+    for table in &tables() {
+        for steps in 1..=table.steps.len() {
+            let mut rig = Rig::new();
+            rig.apply_steps(table, 0..steps).await;
+            rig.pass_after(CLOSE_MS).await;
+            let ended = match settle(&rig).await {
+                Ok(report) => ending(&report),
+                Err(message) => message,
+            };
+            let ended = judged(&rig, ended).await;
+            if is_wrong(&ended) {
+                let name = &table.steps[steps - 1].name;
+                writeln!(wrong, "{} after {name}: {ended}", table.name).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
 /// A version 6 source may archive delta commits whose logs are not compacted yet, and a replica of
 /// such a table, taken for a source, holds nothing but its newest commit: the logs count all the
 /// same, as older than the timeline.
