@@ -38,7 +38,10 @@ impl Client {
                 "name it with --server http://host:port",
             ));
         }
-        let roots = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
+        // Named, since a build of the whole workspace has two.
+        let provider = rustls::crypto::ring::default_provider();
+        let roots =
+            hyper_rustls::HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
         let roots = roots.map_err(|error| {
             CommandError::configuration(
                 format!("read the system's certificates: {error}"),
