@@ -19,6 +19,8 @@ mod events;
 mod inventory;
 mod leases;
 mod operations;
+mod pins;
+mod places;
 mod progress;
 mod rules;
 mod tables;
@@ -27,8 +29,9 @@ pub use access::{NewToken, Remembered};
 pub use alerts::{Alert, AlertState, Audience, Due, Standing, StandingsPage};
 pub use events::{EventFilter, Page};
 pub use operations::NewOperation;
+pub use places::Held;
 pub use progress::folded;
-pub use tables::{Held, NewTable, TableFilter};
+pub use tables::{NewTable, TableFilter};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

@@ -9,12 +9,11 @@
 //! - Nothing here outlives the loop: dropping it stops whatever it does, at once, and the next
 //!   owner finds what was published.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use driftless_catalog::transition::{Desired, OperationState};
-use driftless_catalog::{Operation, OperationKind, Progress, Table, TableId};
+use driftless_catalog::transition::Desired;
+use driftless_catalog::{Progress, Table, TableId};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use table_sync_core::SourceError;
@@ -28,6 +27,10 @@ use crate::report::Owner;
 use crate::shared::Shared;
 use crate::sink::Sink;
 use crate::stores::start_of;
+
+mod operations;
+
+use operations::Asked;
 
 /// At the latest after this long a pass is carried out although nothing seems new, so that objects
 /// which came late are attached, and a replaced source or a foreign write is found.
@@ -43,9 +46,6 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// A table that waits for a person is looked at again after this long, in case somebody helped at
 /// the source.
 const BLOCKED_RETRY: Duration = Duration::from_secs(120);
-
-/// Queries that run at a place which a replica has left may go on for this long.
-const OLD_PLACE_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// What the node tells a follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,14 +101,6 @@ enum Work {
     Passed(Box<PassReport>),
     /// It was seen how far the sites of a paused table are.
     Surveyed(Vec<TargetStatus>),
-}
-
-/// An operation that is carried out.
-struct Asked {
-    operation: Operation,
-    at: Instant,
-    /// Sites at which no pass has ended that began later.
-    waits: BTreeSet<usize>,
 }
 
 type Working = FuturesUnordered<BoxFuture<'static, (Vec<usize>, Work)>>;
@@ -493,89 +485,6 @@ impl<'a> Loop<'a> {
             }
         }
         None
-    }
-
-    /// Takes over the operations that this loop carries out.
-    async fn take_operations(&mut self) -> Result<(), driftless_catalog::CatalogError> {
-        let catalog = self.follower.shared.options.catalog.clone();
-        let now_ms = self.follower.shared.options.clock.now_ms();
-        for operation in catalog.open_operations(Some(&self.follower.id)).await? {
-            let known = self.operations.iter().any(|asked| asked.operation.id == operation.id);
-            if known || !matches!(operation.kind, OperationKind::Sync | OperationKind::Resync) {
-                continue;
-            }
-            let running = OperationState::Running;
-            if !catalog.advance(&operation.id, running, (None, None), now_ms).await? {
-                continue;
-            }
-            let moved = operation.progress.get("moved").is_some();
-            if operation.kind == OperationKind::Resync && !moved {
-                // The table's row changes, and this loop begins anew with it.
-                self.begin_anew(&operation).await?;
-            } else {
-                let (at, waits) = (Instant::now(), (0..self.places.len()).collect());
-                self.operations.push(Asked { operation, at, waits });
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives replicas new places, where they are begun anew. The old ones stay for a while.
-    async fn begin_anew(
-        &mut self,
-        operation: &Operation,
-    ) -> Result<(), driftless_catalog::CatalogError> {
-        let catalog = self.follower.shared.options.catalog.clone();
-        let now_ms = self.follower.shared.options.clock.now_ms();
-        let site = operation.request.get("site").and_then(|site| site.as_str());
-        let mut moved = Vec::new();
-        for place in &self.places {
-            let owner = &place.owner;
-            if site.is_some_and(|site| site != owner.site) {
-                continue;
-            }
-            let from = (owner.incarnation, Some(now_ms + OLD_PLACE_KEPT_MS));
-            catalog.new_incarnation(&self.table.name, &owner.site, from, now_ms).await?;
-            moved.push(&owner.site);
-        }
-        let progress = serde_json::json!({ "moved": moved });
-        let running = OperationState::Running;
-        catalog.advance(&operation.id, running, (Some(&progress), None), now_ms).await?;
-        Ok(())
-    }
-
-    /// Ends the operations that no site is waited for.
-    async fn end_operations(&mut self) {
-        let (ended, open) = std::mem::take(&mut self.operations)
-            .into_iter()
-            .partition(|asked| asked.waits.is_empty());
-        self.operations = open;
-        let ended: Vec<Asked> = ended;
-        if ended.is_empty() {
-            return;
-        }
-        let troubled = self.places.iter().find(|place| place.progress.reason.is_some());
-        let error = troubled.map(|place| {
-            let reason = place.progress.reason.as_deref().unwrap_or_default();
-            format!("at {}: {reason}", place.owner.site)
-        });
-        let state = match error {
-            Some(_) => OperationState::Failed,
-            None => OperationState::Succeeded,
-        };
-        let head = |place: &Place| (place.owner.site.clone(), place.progress.head);
-        let heads: std::collections::BTreeMap<_, _> = self.places.iter().map(head).collect();
-        let progress = serde_json::json!({ "heads": heads });
-        let shared = &self.follower.shared;
-        let now_ms = shared.options.clock.now_ms();
-        for Asked { operation, .. } in ended {
-            let how = (Some(&progress), error.as_deref());
-            if let Err(error) =
-                shared.options.catalog.advance(&operation.id, state, how, now_ms).await
-            {
-                tracing::warn!(operation = operation.id, %error, "end an operation");
-            }
-        }
     }
 }
 
