@@ -16,6 +16,7 @@ on_both!(
     what_is_published_shows_before_its_pass_ends,
     chains_are_equal_at_sites_that_published_the_same,
     a_condition_is_told_once,
+    the_common_version_is_at_every_site,
     the_longest_lag_comes_first,
     old_receipts_are_forgotten,
 );
@@ -160,6 +161,22 @@ async fn a_condition_is_told_once(catalog: Catalog) {
     assert_eq!(told, [("table.blocked", 1), ("table.blocked", 3), ("table.recovered", 4)]);
     let read = catalog.table(&table.name).await.unwrap();
     assert_eq!(read.replicas[0].progress.since_ms, NOW + 4);
+}
+
+async fn the_common_version_is_at_every_site(catalog: Catalog) {
+    let table = orders(&catalog).await;
+    let common = async || catalog.common_version(&table.id).await.unwrap();
+    assert_eq!(common().await, None);
+    let versions: Vec<_> = (0..4).map(|at| version(at, "append", 0)).collect();
+    catalog.record(&[report(&table, "east", 1, &versions)], NOW).await.unwrap();
+    assert_eq!(common().await, None);
+    catalog.record(&[report(&table, "west", 1, &versions[..2])], NOW).await.unwrap();
+    assert_eq!(common().await, Some(Position::Version(1)));
+    // A site that begins anew has nothing yet.
+    catalog.new_incarnation(&table.name, "east", (1, None), NOW).await.unwrap();
+    assert_eq!(common().await, None);
+    let sources = catalog.sources().await.unwrap();
+    assert_eq!(sources, [(table.id.clone(), "lake".to_owned(), table.source.clone())]);
 }
 
 async fn the_longest_lag_comes_first(catalog: Catalog) {
