@@ -7,10 +7,10 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use table_sync_core::{ChainHash, Sha256Digest};
 
 use super::events::{Subject, insert_event};
-use super::tables::{epoch, position, replica};
+use super::tables::{BATCH, epoch, position, replica};
 use super::{Catalog, decode, placeholders};
 use crate::status::Condition;
-use crate::{Millis, NewEvent, Progress, Report, Result, TableId, TableName, Version};
+use crate::{Millis, NewEvent, Progress, Report, Result, Table, TableId, TableName, Version};
 
 impl Catalog {
     /// Takes the reports of owners, all in one transaction. Answers for each whether it was taken:
@@ -99,6 +99,55 @@ impl Catalog {
                    ORDER BY max(v.ordinal) DESC LIMIT 1";
         let row = sqlx::query(sql).bind(table).fetch_optional(&self.read).await?;
         row.as_ref().map_or(Ok(None), |row| position(row, "position"))
+    }
+
+    /// Tables and sites by lag, the longest first: pairs of a table and one replica.
+    ///
+    /// `after`: the last pair of the page before.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn by_lag(
+        &self,
+        project: Option<&str>,
+        after: Option<(Option<Millis>, &str, &str)>,
+        limit: usize,
+    ) -> Result<Vec<Table>> {
+        const NEVER: Millis = Millis::MAX;
+        let key = format!("COALESCE(r.oldest_pending_ms, {NEVER})");
+        let sql = format!(
+            "SELECT r.table_id, r.site FROM replicas r JOIN tables t ON t.id = r.table_id \
+             WHERE ($1 = '' OR t.project = $1) \
+             AND ({key} > $2 OR ({key} = $2 AND (r.table_id, r.site) > ($3, $4))) \
+             ORDER BY {key}, r.table_id, r.site LIMIT {limit}"
+        );
+        let (oldest, id, site) = after.unwrap_or((Some(Millis::MIN), "", ""));
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(project.unwrap_or_default())
+            .bind(oldest.unwrap_or(NEVER))
+            .bind(id)
+            .bind(site)
+            .fetch_all(&self.read)
+            .await?;
+        let mut ids = Vec::with_capacity(rows.len());
+        for row in &rows {
+            ids.push((row.try_get::<String, _>("table_id")?, row.try_get::<String, _>("site")?));
+        }
+        let mut found = std::collections::BTreeMap::new();
+        let mut distinct: Vec<&str> = ids.iter().map(|(id, _)| id.as_str()).collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        for chunk in distinct.chunks(BATCH) {
+            for table in self.tables_by_id(chunk).await? {
+                found.insert(table.id.clone(), table);
+            }
+        }
+        let pairs = ids.into_iter().filter_map(|(id, site)| {
+            let mut table = found.get(&id)?.clone();
+            table.replicas.retain(|replica| replica.site == site);
+            Some(table)
+        });
+        Ok(pairs.collect())
     }
 
     /// Keeps the newest `keep` receipts of each replica, and those that are pinned.

@@ -49,7 +49,7 @@ const TABLE: &str = "SELECT t.*, CASE WHEN n.expires_ms > {now} THEN 1 ELSE 0 EN
                      FROM tables t LEFT JOIN nodes n ON n.id = t.lease_node";
 
 /// Tables whose replicas are read with one statement.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 
 impl Site {
     /// Where a folder of this site is: a URL, or `STORE:path`.
@@ -187,55 +187,6 @@ impl Catalog {
         let rows = query.fetch_all(&self.read).await?;
         let tables = rows.iter().map(table).collect::<Result<_>>()?;
         self.with_replicas(tables, filter.site.as_deref()).await
-    }
-
-    /// Tables and sites by lag, the longest first: pairs of a table and one replica.
-    ///
-    /// `after`: the last pair of the page before.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn by_lag(
-        &self,
-        project: Option<&str>,
-        after: Option<(Option<Millis>, &str, &str)>,
-        limit: usize,
-    ) -> Result<Vec<Table>> {
-        const NEVER: Millis = Millis::MAX;
-        let key = format!("COALESCE(r.oldest_pending_ms, {NEVER})");
-        let sql = format!(
-            "SELECT r.table_id, r.site FROM replicas r JOIN tables t ON t.id = r.table_id \
-             WHERE ($1 = '' OR t.project = $1) \
-             AND ({key} > $2 OR ({key} = $2 AND (r.table_id, r.site) > ($3, $4))) \
-             ORDER BY {key}, r.table_id, r.site LIMIT {limit}"
-        );
-        let (oldest, id, site) = after.unwrap_or((Some(Millis::MIN), "", ""));
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(project.unwrap_or_default())
-            .bind(oldest.unwrap_or(NEVER))
-            .bind(id)
-            .bind(site)
-            .fetch_all(&self.read)
-            .await?;
-        let mut ids = Vec::with_capacity(rows.len());
-        for row in &rows {
-            ids.push((row.try_get::<String, _>("table_id")?, row.try_get::<String, _>("site")?));
-        }
-        let mut found = std::collections::BTreeMap::new();
-        let mut distinct: Vec<&str> = ids.iter().map(|(id, _)| id.as_str()).collect();
-        distinct.sort_unstable();
-        distinct.dedup();
-        for chunk in distinct.chunks(BATCH) {
-            for table in self.tables_by_id(chunk).await? {
-                found.insert(table.id.clone(), table);
-            }
-        }
-        let pairs = ids.into_iter().filter_map(|(id, site)| {
-            let mut table = found.get(&id)?.clone();
-            table.replicas.retain(|replica| replica.site == site);
-            Some(table)
-        });
-        Ok(pairs.collect())
     }
 
     /// Tables by their ids; those that are gone are left out.

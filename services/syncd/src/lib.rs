@@ -32,5 +32,5 @@ mod timetable;
 pub use counters::{Counters, Counts};
 pub use node::Daemon;
 pub use options::Options;
-pub use stores::{NotOpened, SECRET_PREFIX, Stores};
+pub use stores::{NotOpened, SECRET_PREFIX, Stores, is_below};
 pub use timetable::{Timetable, TimetableError};

@@ -231,8 +231,11 @@ fn file_below(folder: &Path, name: &str) -> Option<PathBuf> {
 
 /// Whether a location is not on this machine's disk, or in a folder that may be used.
 fn allowed(url: &str, folders: &[PathBuf]) -> bool {
-    let Some(path) = url.strip_prefix("file://") else { return true };
-    let path = Path::new(path);
+    url.strip_prefix("file://").is_none_or(|path| is_below(Path::new(path), folders))
+}
+
+/// Whether a path lies in one of these folders, whatever is there.
+pub fn is_below(path: &Path, folders: &[PathBuf]) -> bool {
     let plain = path.components().all(|part| !matches!(part, Component::ParentDir));
     plain && folders.iter().any(|folder| path.starts_with(folder))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use driftless_alerts::{self as alerts, Alerts, AlertsHandle};
 use driftless_catalog::{Catalog, CatalogError, database_url};
 use driftless_catalogd as catalogd;
-use driftless_syncd::{Counters, Daemon, Stores};
+use driftless_syncd::{Counters, Daemon, Stores, is_below};
 use table_sync_core::with_causes;
 use table_sync_engine::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -209,7 +209,7 @@ impl Listening {
             changed: Some(Arc::new(move || changed.notify_one())),
             wake: None,
             page_key: page_key(catalog).await?,
-            allow_files: Arc::new(move |path: &Path| below(path, &files)),
+            allow_files: Arc::new(move |path: &Path| is_below(path, &files)),
             limits: catalogd::Limits::default(),
         };
         Ok(Self { listener, options, url: format!("http://{address}") })
@@ -238,11 +238,6 @@ impl Listening {
     async fn run(self, stop: impl Future<Output = ()>) {
         catalogd::serve(self.listener, catalogd::router(self.options), stop).await;
     }
-}
-
-fn below(path: &Path, folders: &[PathBuf]) -> bool {
-    let plain = path.components().all(|part| part != std::path::Component::ParentDir);
-    plain && folders.iter().any(|folder| path.starts_with(folder))
 }
 
 /// Signs page tokens: one for all processes of a catalog.

@@ -1,9 +1,11 @@
 //! Commands that speak to the service: `table`, `lag`, `watch`, `put`.
 
+use std::fmt::Display;
 use std::io::Read as _;
 
 use http_body_util::BodyExt as _;
 use hyper::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::args::{Kind, Lag, Named, Put, Register, Table, Watch};
@@ -14,6 +16,9 @@ use crate::run::{Ended, Setting};
 
 /// How often an operation is looked at.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(300);
+
+/// All but what RFC 3986 leaves unreserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Tables of one answer.
 const PAGE: usize = 500;
@@ -245,17 +250,8 @@ fn path(named: &Named, rest: &str) -> String {
 }
 
 /// Percent-encodes a value of a query or a path.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            other => encoded.push_str(&format!("%{other:02X}")),
-        }
-    }
-    encoded
+fn encoded(text: &str) -> impl Display + '_ {
+    utf8_percent_encode(text, RESERVED)
 }
 
 /// A table for people: a line, and one for each site.
