@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driftless_catalog::transition::Desired;
-use driftless_catalog::{Progress, Table, TableId};
+use driftless_catalog::{Table, TableId};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use table_sync_core::SourceError;
@@ -29,23 +29,14 @@ use crate::sink::Sink;
 use crate::stores::start_of;
 
 mod operations;
+mod place;
 
 use operations::Asked;
-
-/// At the latest after this long a pass is carried out although nothing seems new, so that objects
-/// which came late are attached, and a replaced source or a foreign write is found.
-const PASS_EVERY: Duration = Duration::from_secs(15 * 60);
-
-/// After something was published, one more pass attaches what its writer wrote behind the commit.
-const LATE_AFTER: Duration = Duration::from_secs(20);
+use place::Place;
 
 /// Waits after trouble.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
-
-/// A table that waits for a person is looked at again after this long, in case somebody helped at
-/// the source.
-const BLOCKED_RETRY: Duration = Duration::from_secs(120);
 
 /// What the node tells a follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,22 +66,6 @@ pub(crate) struct Follower {
     id: TableId,
     epoch: u64,
     word: watch::Receiver<Word>,
-}
-
-/// One site of the table.
-struct Place {
-    owner: Owner,
-    progress: Progress,
-    /// A pass or a look works on it, begun then.
-    busy: Option<Instant>,
-    /// When it is looked at next.
-    due: Instant,
-    /// Passes that failed one after the other.
-    failed: u32,
-    /// When a pass is carried out in any case.
-    pass_by: Instant,
-    /// Holds what the source held.
-    in_step: bool,
 }
 
 /// What one piece of work found.
@@ -485,35 +460,6 @@ impl<'a> Loop<'a> {
             }
         }
         None
-    }
-}
-
-impl Place {
-    /// When to look again, after a pass.
-    fn settle(
-        &mut self,
-        pass: &PassReport,
-        target: &table_sync_engine::TargetReport,
-        wait: Duration,
-    ) {
-        let now = Instant::now();
-        self.busy = None;
-        self.in_step = false;
-        if target.failure.is_some() {
-            self.failed = self.failed.saturating_add(1);
-            let backoff = RETRY_MIN.saturating_mul(1 << self.failed.min(8)).min(RETRY_MAX);
-            self.due = now + backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
-            return;
-        }
-        self.failed = 0;
-        if target.blocked.is_some() {
-            self.due = now + BLOCKED_RETRY;
-            return;
-        }
-        self.in_step = pass.source_head.is_some() && target.head == pass.source_head;
-        self.due = now + wait;
-        let late = !target.receipts.is_empty();
-        self.pass_by = now + if late { LATE_AFTER } else { PASS_EVERY };
     }
 }
 

@@ -1,0 +1,61 @@
+//! One site of a table that is followed: how far it is, and when it is looked at next.
+
+use std::time::Duration;
+
+use driftless_catalog::Progress;
+use table_sync_engine::{PassReport, TargetReport};
+use tokio::time::Instant;
+
+use super::{RETRY_MAX, RETRY_MIN};
+use crate::report::Owner;
+
+/// At the latest after this long a pass is carried out although nothing seems new, so that objects
+/// which came late are attached, and a replaced source or a foreign write is found.
+const PASS_EVERY: Duration = Duration::from_secs(15 * 60);
+
+/// After something was published, one more pass attaches what its writer wrote behind the commit.
+const LATE_AFTER: Duration = Duration::from_secs(20);
+
+/// A table that waits for a person is looked at again after this long, in case somebody helped at
+/// the source.
+const BLOCKED_RETRY: Duration = Duration::from_secs(120);
+
+/// One site of the table.
+pub(super) struct Place {
+    pub(super) owner: Owner,
+    pub(super) progress: Progress,
+    /// A pass or a look works on it, begun then.
+    pub(super) busy: Option<Instant>,
+    /// When it is looked at next.
+    pub(super) due: Instant,
+    /// Passes that failed one after the other.
+    pub(super) failed: u32,
+    /// When a pass is carried out in any case.
+    pub(super) pass_by: Instant,
+    /// Holds what the source held.
+    pub(super) in_step: bool,
+}
+
+impl Place {
+    /// When to look again, after a pass.
+    pub(super) fn settle(&mut self, pass: &PassReport, target: &TargetReport, wait: Duration) {
+        let now = Instant::now();
+        self.busy = None;
+        self.in_step = false;
+        if target.failure.is_some() {
+            self.failed = self.failed.saturating_add(1);
+            let backoff = RETRY_MIN.saturating_mul(1 << self.failed.min(8)).min(RETRY_MAX);
+            self.due = now + backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
+            return;
+        }
+        self.failed = 0;
+        if target.blocked.is_some() {
+            self.due = now + BLOCKED_RETRY;
+            return;
+        }
+        self.in_step = pass.source_head.is_some() && target.head == pass.source_head;
+        self.due = now + wait;
+        let late = !target.receipts.is_empty();
+        self.pass_by = now + if late { LATE_AFTER } else { PASS_EVERY };
+    }
+}
