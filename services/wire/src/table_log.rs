@@ -131,6 +131,20 @@ impl SourceLog for TableLog {
         self.log().moved_past(head).await
     }
 
+    fn mark(&self, view: &SourceView) -> Option<String> {
+        self.log().mark(view)
+    }
+
+    /// Only logs of Hudi have marks.
+    async fn stands(&self, mark: &str) -> Result<bool, SourceError> {
+        let stands = self.known() != Some(Format::Delta)
+            && SourceLog::stands(&self.hudi, mark).await?;
+        if stands {
+            self.found.get_or_init(|| Format::Hudi);
+        }
+        Ok(stands)
+    }
+
     async fn unchanged(&self, seen: &SeenCommit) -> Result<bool, SourceError> {
         self.log().unchanged(seen).await
     }
@@ -168,6 +182,15 @@ impl SourceLog for TableLog {
         self.log().retirable(view, retire).await
     }
 
+    async fn deadline_ms(
+        &self,
+        view: &SourceView,
+        oldest: Position,
+        now_ms: i64,
+    ) -> Result<Option<i64>, SourceError> {
+        self.log().deadline_ms(view, oldest, now_ms).await
+    }
+
     async fn live_digest(
         &self,
         view: &SourceView,
@@ -201,6 +224,17 @@ impl ReplicaLog for TableLog {
             // says so.
             Ok(Format::Hudi) | Err(_) => ReplicaLog::observe(&self.hudi, hint).await,
         }
+    }
+
+    fn mark(&self, view: &ReplicaView) -> Option<String> {
+        match self.known() {
+            Some(Format::Hudi) => ReplicaLog::mark(&self.hudi, view),
+            _ => ReplicaLog::mark(&self.delta, view),
+        }
+    }
+
+    async fn stands(&self, mark: &str) -> Result<bool, ReplicaError> {
+        Ok(self.known() != Some(Format::Delta) && ReplicaLog::stands(&self.hudi, mark).await?)
     }
 
     async fn pointer(&self, view: &ReplicaView) -> Result<Option<Pointer>, ReplicaError> {

@@ -65,6 +65,18 @@ pub trait ReplicaLog: Send + Sync {
     /// The table's own id at the replica's head, where the format has one.
     async fn table_id(&self, view: &ReplicaView) -> Result<Option<String>, ReplicaError>;
 
+    /// As [`crate::SourceLog::mark`], of a replica that lacks nothing.
+    fn mark(&self, view: &ReplicaView) -> Option<String> {
+        let _ = view;
+        None
+    }
+
+    /// As [`crate::SourceLog::stands`].
+    async fn stands(&self, mark: &str) -> Result<bool, ReplicaError> {
+        let _ = mark;
+        Ok(false)
+    }
+
     /// In which turn an object goes when the whole replica is deleted. A reader that is still there
     /// fails in the first turn, and is never shown an older state, or half of one.
     fn farewell(&self, key: &str) -> Farewell {

@@ -243,6 +243,20 @@ pub trait SourceLog: Send + Sync {
         Ok(true)
     }
 
+    /// What a later process needs to tell, by a few requests, whether the log is still as this look
+    /// showed it. `None` where a look costs no more, or where something is pending that no commit
+    /// will tell of.
+    fn mark(&self, view: &SourceView) -> Option<String> {
+        let _ = view;
+        None
+    }
+
+    /// Whether the log is as it was when a mark was made. `false` only says that a look is needed.
+    async fn stands(&self, mark: &str) -> Result<bool, SourceError> {
+        let _ = mark;
+        Ok(false)
+    }
+
     /// Whether the commit object is still the one that was read.
     async fn unchanged(&self, seen: &SeenCommit) -> Result<bool, SourceError>;
 
@@ -279,6 +293,24 @@ pub trait SourceLog: Send + Sync {
     ) -> Result<FileStream, SourceError> {
         let _ = (view, retire);
         Ok(Box::pin(futures::stream::empty()))
+    }
+
+    /// When the source may begin to delete what a replica needs that lacks the commit at `oldest`
+    /// and all above it: ms since the epoch, by the clock of its store. A moment that lies in the
+    /// past says that it may be gone.
+    ///
+    /// - `now_ms`: the time of day, ms since the epoch.
+    /// - `None` where that is not known, or where as things are nothing of it may go.
+    ///
+    /// Asked only where something is pending; what was read before is not read again.
+    async fn deadline_ms(
+        &self,
+        view: &SourceView,
+        oldest: Position,
+        now_ms: i64,
+    ) -> Result<Option<i64>, SourceError> {
+        let _ = (view, oldest, now_ms);
+        Ok(None)
     }
 
     /// Digest of the live file set at a position, deletion vectors included.

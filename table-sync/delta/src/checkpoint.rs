@@ -178,7 +178,11 @@ fn manifest_head(
     Ok(head)
 }
 
-async fn read_head(reader: &LogReader, set: &CheckpointSet) -> Result<CheckpointHead, SourceError> {
+/// Reads a checkpoint's head: features are checked, sidecars not looked up.
+pub(crate) async fn read_head(
+    reader: &LogReader,
+    set: &CheckpointSet,
+) -> Result<CheckpointHead, SourceError> {
     let mut head = CheckpointHead::default();
     for (key, object) in &set.objects {
         let origin = Origin::Derived { version: set.version, key: key.clone() };

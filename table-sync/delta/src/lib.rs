@@ -19,6 +19,7 @@ mod describe;
 pub mod feature;
 mod files;
 mod framing;
+mod headroom;
 mod inspect;
 mod jump;
 pub mod last_checkpoint;

@@ -22,6 +22,7 @@ use table_sync_core::{
 use tokio::io::AsyncWriteExt;
 
 use crate::commit::LogBytes;
+use crate::headroom::Known;
 use crate::name::{LOG_PREFIX, last_checkpoint_key};
 use crate::reference::{AbsolutePaths, Reference, is_mapped};
 use crate::verify::Verdicts;
@@ -65,6 +66,8 @@ pub struct DeltaLog {
     pub(crate) reader: LogReader,
     /// What was found about derived objects, so that each is read once.
     pub(crate) verdicts: Arc<Mutex<Verdicts>>,
+    /// How long the table keeps what its newest state does not need, as it was last read.
+    pub(crate) retention: Arc<Mutex<Option<Known>>>,
 }
 
 impl DeltaLog {
@@ -80,7 +83,8 @@ impl DeltaLog {
         let reference = Reference::new(&options.absolute_paths, options.table_url.as_deref());
         let root = Path::parse(root)?;
         let shared = Shared { store, root, reference, options };
-        Ok(Self { reader: LogReader { shared: Arc::new(shared) }, verdicts: Arc::default() })
+        let reader = LogReader { shared: Arc::new(shared) };
+        Ok(Self { reader, verdicts: Arc::default(), retention: Arc::default() })
     }
 
     /// Why this log cannot be a replica whose absolute references are followed: readers there

@@ -16,7 +16,7 @@ use crate::observe::{observe, source_view};
 
 impl DeltaLog {
     /// A listing that reaches down to what a replay of `version` needs.
-    async fn covering(&self, view: &SourceView, version: u64) -> Result<Listing, SourceError> {
+    pub(crate) async fn covering(&self, view: &SourceView, version: u64) -> Result<Listing, SourceError> {
         let listing = Listing::of(&view.objects);
         if view.listed_from.is_none() || Replay::to(&listing, version).is_some() {
             return Ok(listing);
@@ -139,6 +139,15 @@ impl SourceLog for DeltaLog {
         let range = retire.after.map_or(0, version)..=promised;
         let later = promised.saturating_add(1)..=head;
         crate::retire::retirable(&self.reader, &listing, range, live, later).await
+    }
+
+    async fn deadline_ms(
+        &self,
+        view: &SourceView,
+        oldest: Position,
+        _now_ms: i64,
+    ) -> Result<Option<i64>, SourceError> {
+        crate::headroom::deadline_ms(self, view, version(oldest)).await
     }
 
     async fn live_digest(

@@ -56,6 +56,9 @@ pub struct Descriptor {
     /// do not tell since when something is visible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub complete: Vec<Complete>,
+    /// How both logs were when the replica was left in step with its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_step: Option<InStep>,
     /// Fencing number of the owner that deletes; grows with each owner.
     #[serde(default)]
     pub epoch: u64,
@@ -71,6 +74,18 @@ pub struct Descriptor {
     /// How many times the source's table was created anew, as the catalog counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u32>,
+}
+
+/// How both logs were when a replica held all that its source had committed, and nothing was left
+/// to do. Only for logs of which a whole look costs more than to ask for this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InStep {
+    /// Mark of the source's log: see [`table_sync_core::SourceLog::mark`].
+    pub source: String,
+    /// Mark of the replica's.
+    pub replica: String,
+    /// When the head was committed, on the source's clock: ms since the epoch.
+    pub committed_ms: Option<i64>,
 }
 
 /// A moment at which a replica held all that its source had committed.

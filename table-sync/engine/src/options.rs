@@ -74,6 +74,10 @@ pub struct Options {
     pub fan_out_bytes: usize,
     /// How long the common read waits for a target that trails that far.
     pub fan_out_patience: Duration,
+    /// Believe an earlier process that a replica is in step, as long as both logs are as it left
+    /// them; one pass of sixteen looks at everything all the same. For passes by a schedule:
+    /// whoever goes on in one process asks [`SourceLog::moved_past`] instead.
+    pub believe: bool,
     /// Take over a replica that another tool wrote, once it was verified.
     pub adopt: bool,
     /// Remove files that no version needs which was current within this time, on the target's
@@ -99,6 +103,7 @@ impl Default for Options {
             window: NonZeroUsize::MIN.saturating_add(7),
             fan_out_bytes: 8 << 20,
             fan_out_patience: Duration::from_secs(2),
+            believe: false,
             adopt: false,
             retire: None,
             registration: None,

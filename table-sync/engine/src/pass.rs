@@ -29,6 +29,7 @@ mod attach;
 mod execute;
 mod key_lengths;
 mod own;
+mod remembered;
 mod retire;
 mod run;
 mod source;
@@ -67,7 +68,10 @@ pub async fn pass(
         progress,
         rate: Arc::new(Rate::new(options.bandwidth_limit, options.transfer_gate.clone())),
     });
-    let runs: Vec<Run> = targets.iter().enumerate().map(|(at, t)| Run::new(at, t)).collect();
+    let mut runs: Vec<Run> = targets.iter().enumerate().map(|(at, t)| Run::new(at, t)).collect();
+    if let Some(report) = remembered::in_step(&context, &mut runs).await {
+        return report;
+    }
     let (slow, mut slower) = mpsc::unbounded_channel();
     let mut groups = FuturesUnordered::new();
     groups.push(group(Arc::clone(&context), runs, slow.clone()));
@@ -90,7 +94,11 @@ pub async fn pass(
     }
     let seen = seen.as_deref();
     let source_head = seen.and_then(SourceView::head);
-    let targets: Vec<TargetReport> = done.into_values().map(|run| run.into_report(seen)).collect();
+    let mut targets = Vec::with_capacity(done.len());
+    for run in done.into_values() {
+        let deadline_ms = run.deadline_ms(&context, seen).await;
+        targets.push(TargetReport { deadline_ms, ..run.into_report(seen) });
+    }
     PassReport {
         source: source.url.clone(),
         format: source.log.format(),
@@ -383,7 +391,8 @@ async fn complete(context: &Context, view: &SourceView, run: &mut Run) {
 
 async fn finish(context: &Context, view: &SourceView, run: &mut Run) -> Result<(), Stop> {
     let settled = attach::late(context, view, run).await?;
-    arrive::remember(context, run, settled).await?;
+    let in_step = settled.as_ref().and_then(|_| remembered::of(context, view, run));
+    arrive::remember(context, run, settled, in_step).await?;
     match context.options.retire {
         Some(retention) if run.plan.refusal.is_none() => {
             retire::retire(context, view, run, retention).await
@@ -458,5 +467,5 @@ async fn finish_before_stop(context: &Context, view: &SourceView, run: &mut Run)
     }
     run.place(view);
     // The stop is what gets reported; a hint that could not be written only costs a listing.
-    let _ = arrive::remember(context, run, None).await;
+    let _ = arrive::remember(context, run, None, None).await;
 }

@@ -41,6 +41,14 @@ pub enum Event<'a> {
         /// Whether it was there already.
         skipped: bool,
     },
+    /// An object at the target is not the one that belongs there. Said where it is looked at before
+    /// it is counted as present; what becomes of it is said apart.
+    Mismatch {
+        /// The target's URL.
+        target: &'a str,
+        /// In what.
+        what: Mismatch,
+    },
     /// A position became visible.
     Published {
         /// The target's URL.
@@ -75,6 +83,15 @@ pub enum Event<'a> {
         /// What.
         message: &'a str,
     },
+}
+
+/// In what an object is not what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch {
+    /// Its size is another than the log states.
+    Size,
+    /// Its checksum is another than the source's.
+    Checksum,
 }
 
 /// Takes events. Called from many tasks at once; must not block.

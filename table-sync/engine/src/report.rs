@@ -44,6 +44,9 @@ pub struct TargetReport {
     pub head_committed_ms: Option<i64>,
     /// What the source holds above that head; `None` where it is not known.
     pub pending: Option<Pending>,
+    /// When the source may begin to delete what is pending, ms since the epoch; `None` where that
+    /// is not known, or nothing of it may go as things are.
+    pub deadline_ms: Option<i64>,
     /// The epoch of the owner that the replica's descriptor names; `None` where there is no
     /// descriptor, or it was not read.
     pub epoch: Option<u64>,
@@ -79,6 +82,7 @@ impl TargetReport {
             receipts: Vec::new(),
             head_committed_ms: None,
             pending: None,
+            deadline_ms: None,
             epoch: None,
             copied_files: 0,
             copied_bytes: 0,

@@ -10,7 +10,7 @@ use crate::pass::{Surveyed, retry_source, source_stop, survey_target};
 use crate::rate::Rate;
 use crate::report::{Failure, FailureCode};
 use crate::transfer::Context;
-use crate::{Options, Progress, Source, Target};
+use crate::{Options, Progress, Source, Target, headroom};
 
 /// Requests in flight while files are looked for.
 const LOOK_AHEAD: usize = 32;
@@ -53,6 +53,9 @@ pub struct TargetStatus {
     pub lag: Option<Lag>,
     /// Bytes of the files that unpublished commits add; `None` where it is not known.
     pub lag_bytes: Option<u64>,
+    /// When the source may begin to delete what is not published, ms since the epoch; `None` where
+    /// that is not known, or nothing of it may go as things are.
+    pub deadline_ms: Option<i64>,
     /// State.
     pub state: TableState,
     /// Why the table waits for a person, where it does.
@@ -213,6 +216,7 @@ pub async fn status(
             earliest_readable: None,
             lag: None,
             lag_bytes: None,
+            deadline_ms: None,
             state: TableState::Unknown,
             blocked: None,
             failure: None,
@@ -247,6 +251,7 @@ async fn fill_status(context: &Context, surveyed: &Surveyed, status: &mut Target
         (head, source) if head < source => TableState::CatchingUp,
         _ => TableState::Ok,
     };
+    status.deadline_ms = headroom::deadline_ms(context, view, replica.head).await;
     match pending_bytes(context, view, plan).await {
         Ok(bytes) => status.lag_bytes = Some(bytes),
         Err(SourceError::Blocked(blocked)) => set_blocked(status, blocked),

@@ -29,7 +29,7 @@ use crate::options::object_key;
 use crate::rate::{Rate, metered};
 use crate::report::{Failure, FailureCode};
 use crate::retry::Budget;
-use crate::{Event, Options, Progress, Source};
+use crate::{Event, Mismatch, Options, Progress, Source};
 
 mod presence;
 
@@ -63,6 +63,8 @@ pub(crate) enum SourceFault {
 struct Part {
     lane: Arc<Lane>,
     on: Precondition,
+    /// In what the object that is there is certainly another.
+    mismatch: Option<Mismatch>,
 }
 
 /// How one upload ended.
@@ -92,7 +94,7 @@ pub(crate) async fn ensure(
             return None;
         }
         if !large && !lane.asks_first() {
-            return Some(Part { lane, on: Precondition::Absent });
+            return Some(Part { lane, on: Precondition::Absent, mismatch: None });
         }
         let look = missing_part(context, file, Arc::clone(&lane), None);
         patiently(context, &lane, shared, look).await.flatten()
@@ -172,9 +174,9 @@ async fn same_store(context: &Context, file: &FileRef, lane: Arc<Lane>) -> Resul
         let size_bytes = facts.identity.size_bytes;
         check_size(context, file, size_bytes)?;
         let exact = FileRef { size_bytes: Some(size_bytes), ..file.clone() };
-        if missing_part(context, &exact, Arc::clone(&lane), facts.crc32c).await.is_none() {
-            return Ok(());
-        }
+        let part = missing_part(context, &exact, Arc::clone(&lane), facts.crc32c).await;
+        let Some(part) = part else { return Ok(()) };
+        tell_mismatch(context, &part);
         let (store, source) = (&lane.target.store, &context.source.store);
         if store.kind() == StoreKind::File {
             // This machine moves the bytes, unlike with a server.
@@ -283,6 +285,7 @@ async fn alone(
         let exact = FileRef { size_bytes: Some(reading.object_bytes), ..file.clone() };
         let part = missing_part(context, &exact, Arc::clone(&lane), reading.crc32c).await;
         let Some(part) = part else { return Ok(()) };
+        tell_mismatch(context, &part);
         if let Precondition::Match(_) = part.on {
             if file.place != Place::Table {
                 return presence::settle(context, &exact, &lane).await;
@@ -295,6 +298,13 @@ async fn alone(
             Some(Attempt::Again(error)) => last = error,
             Some(Attempt::Behind | Attempt::SourceCut) => last = None,
         }
+    }
+}
+
+fn tell_mismatch(context: &Context, part: &Part) {
+    if let Some(what) = part.mismatch {
+        let target = &part.lane.target.url;
+        context.progress.event(Event::Mismatch { target, what });
     }
 }
 

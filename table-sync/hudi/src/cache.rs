@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use table_sync_core::{InstantTime, ObjectIdentity, RelPath};
 
+use crate::headroom::Kept;
 use crate::look::Look;
 use crate::metadata::CommitMetadata;
 
@@ -30,6 +31,8 @@ pub(crate) struct Cache {
     archived: HashMap<RelPath, (ObjectIdentity, Arc<[Archived]>)>,
     /// The newest manifest of the history.
     manifest: Option<(RelPath, ObjectIdentity, Arc<BTreeSet<String>>)>,
+    /// What the last clean kept.
+    kept: Option<(RelPath, ObjectIdentity, Kept)>,
 }
 
 /// An archived write.
@@ -85,6 +88,16 @@ impl Cache {
         names: &Arc<BTreeSet<String>>,
     ) {
         self.manifest = Some((key.clone(), identity.clone(), Arc::clone(names)));
+    }
+
+    /// What a clean kept, where it is the last that was read.
+    pub(crate) fn kept(&self, key: &RelPath, identity: &ObjectIdentity) -> Option<Kept> {
+        let (known_key, known, kept) = self.kept.as_ref()?;
+        (known_key == key && known == identity).then_some(*kept)
+    }
+
+    pub(crate) fn put_kept(&mut self, key: &RelPath, identity: &ObjectIdentity, kept: Kept) {
+        self.kept = Some((key.clone(), identity.clone(), kept));
     }
 
     pub(crate) fn commit(

@@ -25,7 +25,8 @@ pub use plan::{
     CleanPlan, CompactionPlan, FileSlice, ReplacePlan, RestorePlan, RollbackPlan, RolledBack,
 };
 pub use table_service::{
-    CleanMetadata, IndexingMetadata, RestoreMetadata, RollbackMetadata, SavepointMetadata,
+    CleanMetadata, CleanPolicy, IndexingMetadata, RestoreMetadata, RollbackMetadata,
+    SavepointMetadata,
 };
 
 /// Largest completed file that is read, in bytes: some two million written files.

@@ -175,6 +175,7 @@ fn cleans_name_files_by_name_or_by_path() {
     assert_eq!(clean.deleted, paths(&["p/a", "p/b", "p/c"]));
     assert_eq!(clean.earliest_retained, Some(time("20240402123035233")));
     assert_eq!(clean.partitions_deleted, ["q"]);
+    assert_eq!(clean.policy, Some(CleanPolicy::Commits));
     let none = CleanMetadata::decode(OBJECT, br#"{"earliestCommitToRetain":""}"#).unwrap();
     assert_eq!(none, CleanMetadata::default());
 }

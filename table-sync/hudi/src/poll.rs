@@ -1,20 +1,14 @@
 //! A poll between two looks: whether anything may have changed, in at most two requests.
 //!
-//! Layout 2: a LIST that starts at the earliest instant which is not settled, and a HEAD of the
-//! properties. Layout 1: a LIST of one level, where the properties lie as well.
-//!
 //! # Invariants
-//! - "Unchanged" is said only of what the last look of this process saw, object by object.
-//! - What is settled is not looked at: that archival removed it, or that a writer with a slow
-//!   clock began an older instant, is seen by the next look that lists everything.
+//! - "Unchanged" is said only of what the last look of this process saw: see [`Mark`].
 
-use std::collections::BTreeMap;
+use table_sync_core::{InstantTime, Position, SourceError};
 
-use table_sync_core::{InstantTime, LogObject, Position, RelPath, SourceError};
-
-use crate::instant::{Action, Layout};
+use crate::instant::Action;
 use crate::log::HudiLog;
-use crate::timeline::{Timeline, properties_key};
+use crate::mark::Mark;
+use crate::timeline::Timeline;
 
 /// How many commits back a poll looks: a writer takes its id before it rolls back what failed and
 /// before its first object is there.
@@ -43,28 +37,5 @@ pub(crate) async fn is_unchanged(
     seen: &Timeline,
     head: Position,
 ) -> Result<bool, SourceError> {
-    if has_moved(seen, head) {
-        return Ok(false);
-    }
-    let (key, name) = (properties_key()?, from(seen).to_string());
-    let mut objects = match seen.layout {
-        Layout::V1 => log.level(seen.folder.as_str()).await?.objects,
-        Layout::V2 => log.list_from(seen.folder.as_str(), &name).await?,
-    };
-    let properties = match objects.remove(&key) {
-        Some(properties) => Some(properties),
-        None => log.head(&key).await?,
-    };
-    if properties.as_ref() != Some(&seen.properties_read.object) {
-        return Ok(false);
-    }
-    let first = RelPath::parse(&format!("{}/{name}", seen.folder));
-    let first = first.map_err(|error| crate::log::io_error(&seen.folder, error))?;
-    // The history and what writers keep beside instants (locks, heartbeats) change without a
-    // commit.
-    let asked = |key: &RelPath| *key >= first && seen.name_of(key).is_some();
-    objects.retain(|key, _| asked(key));
-    let known = seen.objects_from(&first).filter(|(key, _)| asked(key));
-    let known: BTreeMap<&RelPath, &LogObject> = known.collect();
-    Ok(objects.iter().eq(known))
+    Ok(!has_moved(seen, head) && Mark::of(log, seen).stands(log).await?)
 }

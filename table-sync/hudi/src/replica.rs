@@ -8,6 +8,7 @@ use table_sync_core::{
 };
 
 use crate::log::{HudiLog, META_FOLDER};
+use crate::mark::Mark;
 use crate::source::shape;
 use crate::timeline::{Timeline, properties_key};
 use crate::{guard, look, mirror};
@@ -25,6 +26,20 @@ impl ReplicaLog for HudiLog {
 
     async fn observe(&self, hint: Option<Hint>) -> Result<ReplicaView, ReplicaError> {
         view(self, hint).await.map_err(replica_error)
+    }
+
+    fn mark(&self, view: &ReplicaView) -> Option<String> {
+        let timeline = view.detail.as_ref()?.downcast_ref::<Timeline>()?;
+        // What a mirrored metadata table lacks shows in neither timeline.
+        let lacks = mirror::is_unsettled(self, timeline);
+        (!lacks).then(|| Mark::of(self, timeline).to_string())
+    }
+
+    async fn stands(&self, mark: &str) -> Result<bool, ReplicaError> {
+        match Mark::parse(mark) {
+            Some(mark) => mark.stands(self).await.map_err(replica_error),
+            None => Ok(false),
+        }
     }
 
     async fn table_id(&self, _view: &ReplicaView) -> Result<Option<String>, ReplicaError> {

@@ -9,9 +9,10 @@ use table_sync_core::{
 
 use crate::instant::Layout;
 use crate::log::{HudiLog, Side, Slices};
+use crate::mark::Mark;
 use crate::properties::FILE_NAME;
 use crate::timeline::{Instant, Timeline, meta_key, properties_key};
-use crate::{append, archived, guard, jump, late, look, poll, retire, state, unpublish};
+use crate::{append, archived, guard, headroom, jump, late, look, poll, retire, state, unpublish};
 
 #[async_trait]
 impl SourceLog for HudiLog {
@@ -135,6 +136,20 @@ impl SourceLog for HudiLog {
         Ok(poll::has_moved(&timeline, head))
     }
 
+    fn mark(&self, view: &SourceView) -> Option<String> {
+        let timeline = timeline(view).ok()?;
+        let waits = view.set.as_ref().is_some_and(|set| set.wait.is_some());
+        let moved = waits || poll::has_moved(timeline, view.head()?);
+        (!moved).then(|| Mark::of(self, timeline).to_string())
+    }
+
+    async fn stands(&self, mark: &str) -> Result<bool, SourceError> {
+        match Mark::parse(mark) {
+            Some(mark) => mark.stands(self).await,
+            None => Ok(false),
+        }
+    }
+
     async fn unchanged(&self, seen: &SeenCommit) -> Result<bool, SourceError> {
         let Some(requested) = seen.position.requested() else { return Ok(false) };
         let known = self.cache(|cache| cache.key(requested));
@@ -188,6 +203,15 @@ impl SourceLog for HudiLog {
         retire: Retire,
     ) -> Result<FileStream, SourceError> {
         retire::retirable(self, timeline(view)?, retire).await
+    }
+
+    async fn deadline_ms(
+        &self,
+        view: &SourceView,
+        oldest: Position,
+        now_ms: i64,
+    ) -> Result<Option<i64>, SourceError> {
+        headroom::deadline_ms(self, timeline(view)?, view, oldest, now_ms).await
     }
 
     async fn live_digest(

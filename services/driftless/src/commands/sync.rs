@@ -22,6 +22,7 @@ pub(crate) async fn run(setting: &Setting, args: &Sync) -> Result<Exit, Ended> {
         bandwidth_limit: args.bandwidth_limit.map(|limit| share_rate(limit, at_once)),
         adopt: args.adopt,
         retire: args.retire,
+        believe: !args.follow,
         ..options(setting, Some(&args.range))
     };
     if args.follow {

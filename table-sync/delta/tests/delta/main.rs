@@ -13,6 +13,7 @@
 mod corpus;
 mod describe;
 mod farewell;
+mod headroom;
 mod hostile;
 mod inspect;
 mod late;

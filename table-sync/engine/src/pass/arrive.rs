@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{Run, own};
 use crate::Target;
-use crate::descriptor::{self, Descriptor, DescriptorError, LAYOUT, Loaded, probe_key};
+use crate::descriptor::{self, Descriptor, DescriptorError, InStep, LAYOUT, Loaded, probe_key};
 use crate::lane::{Stop, target_read_failure, target_write_failure};
 use crate::options::object_key;
 use crate::report::{Failure, FailureCode};
@@ -34,6 +34,13 @@ impl Arrival {
         self.descriptor.as_ref().and_then(|descriptor| descriptor.head)
     }
 
+    /// As it was read.
+    pub(super) fn of(loaded: Option<Loaded>) -> Self {
+        let (descriptor, identity) =
+            loaded.map(|loaded| (loaded.descriptor, loaded.identity)).unzip();
+        Self { descriptor, identity }
+    }
+
     pub(super) fn ours_from_start(&self) -> bool {
         self.descriptor.as_ref().is_some_and(|descriptor| descriptor.ours_from_start)
     }
@@ -41,7 +48,7 @@ impl Arrival {
 
 /// Observes a target. Trouble is recorded in the run.
 pub(super) async fn observe(context: &Context, run: &mut Run) {
-    let first = run.arrival.is_none();
+    let first = !run.looked;
     if let Err(stop) = try_observe(context, run).await {
         run.stop(stop);
         return;
@@ -55,10 +62,9 @@ pub(super) async fn observe(context: &Context, run: &mut Run) {
 async fn try_observe(context: &Context, run: &mut Run) -> Result<(), Stop> {
     if run.arrival.is_none() {
         let loaded = load(context, &run.target).await?;
-        let (descriptor, identity) =
-            loaded.map(|loaded| (loaded.descriptor, loaded.identity)).unzip();
-        let whose = descriptor.as_ref().map(|found| own::check(context, &run.target, found));
-        run.arrival = Some(Arrival { descriptor, identity });
+        let found = loaded.as_ref().map(|loaded| &loaded.descriptor);
+        let whose = found.map(|found| own::check(context, &run.target, found));
+        run.arrival = Some(Arrival::of(loaded));
         whose.transpose()?;
     }
     let hint = own_hint(run).or_else(|| descriptor_of(run).and_then(Descriptor::hint));
@@ -186,6 +192,7 @@ fn fresh_descriptor(context: &Context, target: &Target, ours_from_start: bool) -
         retired_through: None,
         retiring: None,
         complete: Vec::new(),
+        in_step: None,
         epoch: 0,
         table: None,
         project: None,
@@ -326,11 +333,12 @@ pub(super) fn descriptor_of(run: &Run) -> Option<&Descriptor> {
     run.arrival.as_ref().and_then(|arrival| arrival.descriptor.as_ref())
 }
 
-/// Remembers the head, if it moved, and what was settled.
+/// Remembers the head, if it moved, what was settled, and that both sides are in step.
 pub(super) async fn remember(
     context: &Context,
     run: &mut Run,
     settled: Option<String>,
+    in_step: Option<InStep>,
 ) -> Result<(), Stop> {
     let known = run.arrival.as_ref().and_then(|arrival| arrival.descriptor.clone());
     let Some(known) = known else { return Ok(()) };
@@ -339,6 +347,11 @@ pub(super) async fn remember(
     wanted.head_sha256 = run.view.fingerprint.map(|sha256| sha256.to_string());
     wanted.settled = settled.or(wanted.settled);
     wanted.earliest_readable = known.earliest(run.view.earliest_readable);
+    // Marks of equal logs may differ. One that still stands is not worth a write.
+    let useless = known.in_step.is_none() || run.has_moved;
+    if wanted != known || (useless && in_step.is_some()) {
+        wanted.in_step = in_step;
+    }
     if wanted == known || wanted.head.is_none() {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use crate::transfer::Context;
 
 /// Attaches the derived objects that the source has and the replica lacks.
 ///
-/// Returns the digest of both listings once nothing is left to attach, so that a later pass
+/// Returns the digest of both listings if nothing is left to attach, so that a later pass
 /// which lists the same need not look again.
 pub(super) async fn late(
     context: &Context,
@@ -22,7 +22,7 @@ pub(super) async fn late(
     let now = settled_digest(view, run);
     let known = arrive::descriptor_of(run).and_then(|known| known.settled.as_ref());
     if known == Some(&now) {
-        return Ok(None);
+        return Ok(Some(now));
     }
     let pointer = run.target.log.pointer(&run.view).await;
     run.view.pointer = pointer

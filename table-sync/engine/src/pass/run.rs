@@ -10,7 +10,7 @@ use crate::receipt::{Pending, committed_ms};
 use crate::report::{Failure, TargetReport};
 use crate::transfer::Context;
 use crate::windows::Windows;
-use crate::{Event, Target};
+use crate::{Event, Target, headroom};
 
 /// One target's way through a pass.
 pub(super) struct Run {
@@ -23,6 +23,8 @@ pub(super) struct Run {
     pub(super) finished: bool,
     /// `view` was observed.
     pub(super) looked: bool,
+    /// The replica was remembered to be in step, and one of the logs is not as it was then.
+    pub(super) has_moved: bool,
     /// The source as it was seen last, with the replica's head in its listing.
     pub(super) source: Option<Arc<SourceView>>,
     pub(super) windows: Arc<Windows>,
@@ -39,6 +41,7 @@ impl Run {
             plan: Plan::default(),
             finished: false,
             looked: false,
+            has_moved: false,
             source: None,
             windows: Arc::default(),
         }
@@ -49,7 +52,7 @@ impl Run {
     pub(super) fn into_report(self, source: Option<&SourceView>) -> TargetReport {
         let epoch = arrive::descriptor_of(&self).map(|known| known.epoch);
         let head = self.report.head;
-        let view = self.source.as_deref().or(source).filter(|_| self.looked);
+        let view = self.seen(source);
         TargetReport {
             windows: self.windows.report(),
             head_committed_ms: view.and_then(|view| committed_ms(view, head?)),
@@ -57,6 +60,20 @@ impl Run {
             epoch,
             ..self.report
         }
+    }
+
+    /// When the source may begin to delete what the target lacks. `source`: as above.
+    pub(super) async fn deadline_ms(
+        &self,
+        context: &Context,
+        source: Option<&SourceView>,
+    ) -> Option<i64> {
+        headroom::deadline_ms(context, self.seen(source)?, self.report.head).await
+    }
+
+    /// The source as this run knows it, where its target was looked at.
+    fn seen<'a>(&'a self, source: Option<&'a SourceView>) -> Option<&'a SourceView> {
+        self.source.as_deref().or(source).filter(|_| self.looked)
     }
 
     /// Takes over where the source sees the replica's commits: the replica's own order may be that

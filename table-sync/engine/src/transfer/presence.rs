@@ -11,11 +11,11 @@ use table_sync_core::{BlockCode, Blocked, BoxError, FileRef, Place};
 use table_sync_store::{Facts, Precondition, ReadError, Reading, Store};
 
 use super::{Context, Part, SourceFault, open};
-use crate::Event;
 use crate::lane::{Lane, Stop, target_read_failure};
 use crate::rate::metered;
 use crate::report::{Failure, FailureCode};
 use crate::retry::Budget;
+use crate::{Event, Mismatch};
 
 /// Looks for the file at a target. `None` when it is there, or when the lane stopped.
 pub(super) async fn missing_part(
@@ -44,7 +44,7 @@ pub(super) async fn missing_part(
     match facts {
         None => {
             lane.set_asks_first(false);
-            Some(Part { lane, on: Precondition::Absent })
+            Some(Part { lane, on: Precondition::Absent, mismatch: None })
         }
         Some(facts) if is_present(&facts, file, source_crc32c, &lane) => {
             lane.skipped();
@@ -54,8 +54,20 @@ pub(super) async fn missing_part(
             context.progress.event(Event::FileDone { target, bytes, skipped: true });
             None
         }
-        Some(facts) => Some(Part { lane, on: Precondition::Match(facts.identity) }),
+        Some(facts) => {
+            let mismatch = mismatch(&facts, file, source_crc32c);
+            Some(Part { lane, on: Precondition::Match(facts.identity), mismatch })
+        }
     }
+}
+
+/// In what an object is certainly not the file. What is only unproven is none.
+fn mismatch(facts: &Facts, file: &FileRef, source_crc32c: Option<u32>) -> Option<Mismatch> {
+    if file.size_bytes.is_some_and(|bytes| bytes != facts.identity.size_bytes) {
+        return Some(Mismatch::Size);
+    }
+    let differs = facts.crc32c.zip(source_crc32c).is_some_and(|(target, source)| target != source);
+    differs.then_some(Mismatch::Checksum)
 }
 
 /// Whether what the target holds is the file: see the module's contract.

@@ -6,10 +6,13 @@ use std::time::Duration;
 use driftless_testdata::builder::{TableBuilder, commit_key};
 use driftless_testdata::fault::{Faults, Kind, Op};
 use sha2::{Digest as _, Sha256};
-use table_sync_core::{BlockCode, PlannedKind, Position, Sha256Digest};
-use table_sync_engine::{Clock, Event, Pending, Progress, Receipt, pass};
+use object_store::ObjectStore;
+use table_sync_core::{BlockCode, PlannedKind, Position, Sha256Digest, TableState};
+use table_sync_engine::{
+    Clock, Event, Mismatch, Pending, Progress, Quiet, Receipt, pass, status,
+};
 
-use crate::rig::{Rig, version};
+use crate::rig::{Rig, TABLE, put, version};
 
 /// A clock that stands still.
 struct Noon;
@@ -79,6 +82,7 @@ async fn receipts_say_what_the_log_says() {
     assert_eq!(target.head_committed_ms, expect[2].committed_ms);
     let none = Pending { versions: 0, oldest: None, oldest_ms: None };
     assert_eq!(target.pending, Some(none));
+    assert_eq!(target.deadline_ms, None, "nothing is needed any more");
     // What is there already is needed all the same, and nothing is published twice.
     assert!(rig.pass().await.receipts.is_empty());
 }
@@ -111,8 +115,44 @@ async fn a_blocked_pass_says_what_waits() {
     let oldest_ms = committed_ms(&rig, 3).await;
     let expect = Pending { versions: 2, oldest: Some(version(3)), oldest_ms };
     assert_eq!(target.pending, Some(expect));
+    // The source keeps what version 4 removed for a week, as tables do that state nothing else.
+    let deadline_ms = committed_ms(&rig, 4).await.map(|ms| ms + 7 * 24 * 3_600_000);
+    assert_eq!(target.deadline_ms, deadline_ms);
+    let targets = std::slice::from_ref(&rig.target);
+    let surveyed = status(&rig.source, targets, &rig.options, Arc::new(Quiet)).await;
+    assert_eq!(surveyed[0].deadline_ms, deadline_ms);
     assert_eq!(target.head_committed_ms, committed_ms(&rig, 2).await);
     assert_eq!(report.source_head_ms, committed_ms(&rig, 4).await);
+}
+
+/// Keeps the mismatches that it is told.
+#[derive(Default)]
+struct Mismatches(Mutex<Vec<Mismatch>>);
+
+impl Progress for Mismatches {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Mismatch { what, .. } = event {
+            self.0.lock().unwrap().push(what);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_not_what_it_should_be_is_told() {
+    let rig = Rig::new();
+    let table = history();
+    rig.feed(table.objects()).await;
+    // One that was cut short, and one that was there before: it is unproven, and told as nothing.
+    let target: Arc<dyn ObjectStore> = rig.recorded.clone();
+    let cut = table.objects()["b"].slice(1..);
+    let there = [("b".to_owned(), cut), ("a".to_owned(), table.objects()["a"].clone())];
+    put(&target, TABLE, &there.into_iter().collect()).await;
+    let told = Arc::new(Mismatches::default());
+    let targets = std::slice::from_ref(&rig.target);
+    let report = pass(&rig.source, targets, &rig.options, Arc::clone(&told) as _).await;
+    assert_eq!(report.targets[0].state, TableState::Ok, "{report:?}");
+    assert_eq!(*told.0.lock().unwrap(), [Mismatch::Size]);
+    assert_eq!(rig.replica()["b"], table.objects()["b"]);
 }
 
 /// Makes a store refuse everything until it is healed.

@@ -19,10 +19,35 @@ use crate::error::DecodeError;
 pub struct CleanMetadata {
     /// The oldest commit whose files it kept, where its policy has one.
     pub earliest_retained: Option<InstantTime>,
+    /// By what it decided what to keep, as far as it says so.
+    pub policy: Option<CleanPolicy>,
     /// The files that it deleted, or tried to, ascending: no retained commit needs them.
     pub deleted: Vec<RelPath>,
     /// The partitions that it deleted as a whole, ascending.
     pub partitions_deleted: Vec<String>,
+}
+
+/// By what a cleaner decides what to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CleanPolicy {
+    /// The files that the newest commits need, so many of them.
+    Commits,
+    /// The files that the commits of the last hours need.
+    Hours,
+    /// So many versions of each file.
+    FileVersions,
+}
+
+impl CleanPolicy {
+    fn parse(name: &str) -> Option<Self> {
+        match name {
+            "KEEP_LATEST_COMMITS" => Some(Self::Commits),
+            "KEEP_LATEST_BY_HOURS" => Some(Self::Hours),
+            "KEEP_LATEST_FILE_VERSIONS" => Some(Self::FileVersions),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -35,6 +60,7 @@ struct CleanRecord {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct CleanPartition {
+    policy: Option<String>,
     delete_path_patterns: Option<Vec<String>>,
     success_delete_files: Option<Vec<String>>,
     failed_delete_files: Option<Vec<String>>,
@@ -50,7 +76,9 @@ impl CleanMetadata {
         let record: CleanRecord = decode(object, "clean metadata", bytes)?;
         let mut deleted = BTreeSet::new();
         let mut partitions_deleted = Vec::new();
+        let mut policy = None;
         for (partition, files) in record.partition_metadata.into_iter().flatten() {
+            policy = policy.or(files.policy.as_deref().and_then(CleanPolicy::parse));
             let lists =
                 [files.delete_path_patterns, files.success_delete_files, files.failed_delete_files];
             for file in lists.into_iter().flatten().flatten() {
@@ -63,7 +91,7 @@ impl CleanMetadata {
         // Cleaners without a commit to retain write an empty text.
         let retained = record.earliest_commit_to_retain.as_deref().and_then(InstantTime::parse);
         let deleted = deleted.into_iter().collect();
-        Ok(Self { earliest_retained: retained, deleted, partitions_deleted })
+        Ok(Self { earliest_retained: retained, policy, deleted, partitions_deleted })
     }
 }
 

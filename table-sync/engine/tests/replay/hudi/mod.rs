@@ -3,6 +3,7 @@
 use driftless_testdata::models::hudi::{Recorded, recorded_tables};
 use expect_test::ExpectFile;
 
+mod believe;
 mod corpus;
 mod faults;
 mod first;

@@ -15,7 +15,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use table_sync_core::{Position, TableState};
 use table_sync_engine::{
-    Event as Happened, Level, Options, Progress, Quiet, Source, Target, TargetReport, pass, verify,
+    Clock, Event as Happened, Level, Options, Progress, Quiet, Source, Target, TargetReport, pass,
+    verify,
 };
 use table_sync_hudi::{HudiLog, Margin};
 use table_sync_store::Store;
@@ -126,6 +127,12 @@ impl Rig {
     pub(crate) fn retire(&mut self, retention: Duration) {
         self.options.retire = Some(retention);
         self.options.clock = Arc::new(self.target_times.clone());
+    }
+
+    /// From now on passes believe that what an earlier one left is as it was.
+    pub(crate) fn believe(&mut self, clock: Arc<dyn Clock>) {
+        self.options.believe = true;
+        self.options.clock = clock;
     }
 
     /// Writes an object at the target that no pass wrote.
