@@ -22,20 +22,22 @@ mod name;
 mod policy;
 mod sql;
 pub mod status;
+mod store;
 pub mod transition;
 
 pub use discovery::{Found, RuleSpec};
 pub use error::{CatalogError, Result};
 pub use model::{
-    AuditRecord, Event, FoundState, FoundTable, FromEnv, FromFile, Lease, Millis, Namespace,
-    NewEvent, Node, Operation, OperationKind, OptionValue, Pin, PositionSchema, Progress, Project,
-    Replica, Report, Role, Rule, Site, StoreRecord, Table, TableId, Token, Version,
+    AuditRecord, Event, FoundState, FoundTable, Lease, Millis, Namespace, NewEvent, Node,
+    Operation, OperationKind, Pin, PositionSchema, Progress, Project, Replica, Report, Role, Rule,
+    Serving, Site, Table, TableId, Token, Version,
 };
 pub use name::{NameError, TableName, check_identifier, check_label};
 pub use policy::{
     AbsolutePaths, HudiHistory, HudiMetadata, HudiReaders, HudiV6Window, Policy, Priority,
 };
 pub use sql::{
-    Alert, AlertState, Audience, Catalog, Due, EventFilter, Held, NewOperation, NewTable, NewToken,
-    Page, Remembered, SCHEMA, Standing, StandingsPage, TableFilter, database_url, folded,
+    Alert, AlertState, Audience, Catalog, Due, EventFilter, Former, Held, NewOperation, NewTable,
+    NewToken, Page, Remembered, SCHEMA, Standing, StandingsPage, TableFilter, database_url, folded,
 };
+pub use store::{FromEnv, FromFile, OptionValue, StoreRecord, check_stores};

@@ -1,7 +1,5 @@
 //! The records of the catalog, as the database and the API hold them.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use table_sync_core::Position;
 use utoipa::ToSchema;
@@ -39,51 +37,6 @@ pub struct Namespace {
     pub project: String,
     /// Name; unique within the project.
     pub name: String,
-    /// Grows with each change.
-    pub revision: i64,
-    /// When it was made.
-    pub created_ms: Millis,
-}
-
-/// The value of a store's option. Secrets are never in the catalog: only where they are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum OptionValue {
-    /// The value of an environment variable of the daemon.
-    Env(FromEnv),
-    /// The content of a file of the daemon's secrets folder.
-    File(FromFile),
-    /// The value itself: nothing secret.
-    Text(String),
-}
-
-/// See [`OptionValue::Env`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FromEnv {
-    /// Name of the variable; it begins with `DRIFTLESS_STORE_`.
-    pub env: String,
-}
-
-/// See [`OptionValue::File`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FromFile {
-    /// Name of the file, without a folder.
-    pub file: String,
-}
-
-/// A named store: `NAME:path` is a place in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct StoreRecord {
-    /// Name; unique.
-    pub name: String,
-    /// Root below which tables lie.
-    pub url: String,
-    /// Where it is, for residency and for people.
-    pub region: Option<String>,
-    /// Options as `object_store` names them.
-    pub options: BTreeMap<String, OptionValue>,
     /// Grows with each change.
     pub revision: i64,
     /// When it was made.
@@ -147,8 +100,44 @@ pub struct Replica {
     pub incarnation: u32,
     /// How far it is.
     pub progress: Progress,
+    /// The replica whose place it takes: readers are shown that one, until this is whole.
+    pub serving: Option<Serving>,
     /// Grows with each report that changed something.
     pub revision: i64,
+}
+
+impl Replica {
+    /// What readers are to be shown.
+    pub fn served(&self) -> Serving {
+        self.serving.clone().unwrap_or_else(|| Serving {
+            location: self.location.clone(),
+            incarnation: self.incarnation,
+            head: self.progress.head,
+            head_committed_ms: self.progress.head_committed_ms,
+            published_ms: self.progress.published_ms,
+            earliest_readable: self.progress.earliest_readable,
+            keep_ms: None,
+        })
+    }
+}
+
+/// A replica as readers are shown it. While another is begun anew, nothing is published there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serving {
+    /// Where it is: a URL, or `STORE:path`.
+    pub location: String,
+    /// How often it was begun anew.
+    pub incarnation: u32,
+    /// The newest position that is published there.
+    pub head: Option<Position>,
+    /// When that was committed at the source.
+    pub head_committed_ms: Option<Millis>,
+    /// When it was published.
+    pub published_ms: Option<Millis>,
+    /// The lowest position that readers can open.
+    pub earliest_readable: Option<Position>,
+    /// How long it stays, for queries that still run, once it is shown no more; `None` = for good.
+    pub keep_ms: Option<Millis>,
 }
 
 /// How far a replica is, as its owner reported it last.
@@ -331,6 +320,8 @@ pub struct AuditRecord {
 words! {
     /// What a caller may do. Each may do what the one before it may.
     Role {
+        /// Send hints, and nothing else.
+        Hint => "hint",
         /// Look at things.
         Reader => "reader",
         /// Change tables.

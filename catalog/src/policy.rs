@@ -177,6 +177,11 @@ impl Policy {
         i64::try_from(self.poll_seconds.saturating_mul(2_000).max(60_000)).unwrap_or(i64::MAX)
     }
 
+    /// Where a table's files may come from: its source, and the folders that its log may refer to.
+    pub fn places<'a>(&'a self, source: &'a str) -> Vec<&'a str> {
+        self.alias_roots.iter().map(String::as_str).chain([source]).collect()
+    }
+
     /// Checks what types do not.
     ///
     /// # Errors

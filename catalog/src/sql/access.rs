@@ -172,6 +172,20 @@ impl Catalog {
         rows.iter().map(record).collect()
     }
 
+    /// Removes the oldest records of the audit from before this time, `limit` of them at most, so
+    /// that nobody waits long: how many there were.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn expire_audit(&self, before_ms: Millis, limit: u64) -> Result<u64> {
+        let sql = format!(
+            "DELETE FROM audit WHERE id IN \
+             (SELECT id FROM audit WHERE at_ms < $1 ORDER BY at_ms, id LIMIT {limit})"
+        );
+        let done = sqlx::query(AssertSqlSafe(sql)).bind(before_ms).execute(&self.write).await?;
+        Ok(done.rows_affected())
+    }
+
     /// Takes an idempotency key for a request, or tells what became of the request that has it.
     /// Keys from before `expired_ms` are forgotten.
     ///

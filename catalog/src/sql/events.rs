@@ -64,6 +64,18 @@ pub(super) async fn insert_event(
 }
 
 impl Catalog {
+    /// Notes what happened to the service as a whole.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn note(&self, event: &NewEvent, now_ms: Millis) -> Result<()> {
+        let subject = Subject { project: None, table: None, site: None };
+        let mut tx = self.begin().await?;
+        insert_event(&mut tx, &subject, event, now_ms).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// A part of the events.
     ///
     /// # Errors

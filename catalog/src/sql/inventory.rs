@@ -1,12 +1,12 @@
 //! Projects, namespaces, stores and sites.
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::{Catalog, json, refused, to_json};
 use crate::{
     CatalogError, Millis, Namespace, Project, Result, Site, StoreRecord, check_identifier,
-    check_label,
+    check_label, check_stores,
 };
 
 /// The organisation of projects that name none.
@@ -59,12 +59,23 @@ impl Catalog {
         rows.iter().map(project).collect()
     }
 
-    /// Removes a project that has no namespaces.
+    /// The project of this name.
     ///
     /// # Errors
-    /// There is none, or it is in use.
-    pub async fn remove_project(&self, name: &str) -> Result<()> {
-        self.remove(("project", name, "namespaces"), "DELETE FROM projects WHERE name = $1").await
+    /// What the database says.
+    pub async fn project(&self, name: &str) -> Result<Option<Project>> {
+        self.named("projects", name).await?.as_ref().map(project).transpose()
+    }
+
+    /// Removes a project that has no namespaces. `expect`: the revision that is meant.
+    ///
+    /// # Errors
+    /// There is none, or it is in use; a revision that is no longer there.
+    pub async fn remove_project(&self, name: &str, expect: Option<i64>) -> Result<()> {
+        let mut tx = self.begin().await?;
+        remove(&mut tx, ("project", "projects"), name, expect, "namespaces").await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Makes a namespace, unless it is there.
@@ -97,7 +108,8 @@ impl Catalog {
         rows.iter().map(namespace).collect()
     }
 
-    /// Removes a namespace that has no tables.
+    /// Removes a namespace that has no tables. Nothing changes a namespace, so that it has no
+    /// revision to be told.
     ///
     /// # Errors
     /// There is none, or it is in use.
@@ -130,15 +142,17 @@ impl Catalog {
     ) -> Result<StoreRecord> {
         check_label("store", &store.name)?;
         let mut tx = self.begin().await?;
-        let sql = "INSERT INTO stores (name, url, region, options, revision, created_ms) \
-                   VALUES ($1, $2, $3, $4, 1, $5) ON CONFLICT (name) DO UPDATE SET \
+        let sql = "INSERT INTO stores (name, url, region, options, projects, revision, created_ms) \
+                   VALUES ($1, $2, $3, $4, $5, 1, $6) ON CONFLICT (name) DO UPDATE SET \
                    url = excluded.url, region = excluded.region, options = excluded.options, \
+                   projects = excluded.projects, \
                    revision = stores.revision + 1 RETURNING *";
         let row = sqlx::query(sql)
             .bind(&store.name)
             .bind(&store.url)
             .bind(&store.region)
             .bind(to_json(&store.options))
+            .bind(to_json(&store.projects))
             .bind(now_ms)
             .fetch_one(&mut *tx)
             .await?;
@@ -158,11 +172,19 @@ impl Catalog {
         rows.iter().map(store_record).collect()
     }
 
-    /// Removes a store that no site and no table names.
+    /// The store of this name.
     ///
     /// # Errors
-    /// There is none, or it is in use.
-    pub async fn remove_store(&self, name: &str) -> Result<()> {
+    /// What the database says.
+    pub async fn store(&self, name: &str) -> Result<Option<StoreRecord>> {
+        self.named("stores", name).await?.as_ref().map(store_record).transpose()
+    }
+
+    /// Removes a store that no site and no table names. `expect`: the revision that is meant.
+    ///
+    /// # Errors
+    /// There is none, or it is in use; a revision that is no longer there.
+    pub async fn remove_store(&self, name: &str, expect: Option<i64>) -> Result<()> {
         let mut tx = self.begin().await?;
         // A name has no wildcard but the underscore, whose false alarms the comparison rules out.
         let sql = "SELECT 'site ' || name AS used_by, url AS place FROM sites WHERE url LIKE $1 \
@@ -176,10 +198,7 @@ impl Catalog {
                 return Err(CatalogError::InUse { of: "store", name, by });
             }
         }
-        let done = sqlx::query("DELETE FROM stores WHERE name = $1").bind(name);
-        if done.execute(&mut *tx).await?.rows_affected() == 0 {
-            return Err(CatalogError::not_found("store", name));
-        }
+        remove(&mut tx, ("store", "stores"), name, expect, "sites or tables").await?;
         tx.commit().await?;
         Ok(())
     }
@@ -227,27 +246,54 @@ impl Catalog {
         rows.iter().map(site_record).collect()
     }
 
-    /// Removes a site that holds no tables.
+    /// The site of this name.
     ///
     /// # Errors
-    /// There is none, or it is in use.
-    pub async fn remove_site(&self, name: &str) -> Result<()> {
-        self.remove(("site", name, "tables"), "DELETE FROM sites WHERE name = $1").await
+    /// What the database says.
+    pub async fn site(&self, name: &str) -> Result<Option<Site>> {
+        self.named("sites", name).await?.as_ref().map(site_record).transpose()
     }
 
-    async fn remove(
-        &self,
-        (of, name, by): (&'static str, &str, &str),
-        sql: &'static str,
-    ) -> Result<()> {
-        let used = CatalogError::InUse { of, name: name.to_owned(), by: by.to_owned() };
-        let done = sqlx::query(sql).bind(name).execute(&self.write).await;
-        let done = done.map_err(|error| refused(error, CatalogError::not_found(of, name), used))?;
-        match done.rows_affected() {
-            0 => Err(CatalogError::not_found(of, name)),
-            _ => Ok(()),
-        }
+    /// Removes a site that holds no tables. `expect`: the revision that is meant.
+    ///
+    /// # Errors
+    /// There is none, or it is in use; a revision that is no longer there.
+    pub async fn remove_site(&self, name: &str, expect: Option<i64>) -> Result<()> {
+        let mut tx = self.begin().await?;
+        remove(&mut tx, ("site", "sites"), name, expect, "tables").await?;
+        tx.commit().await?;
+        Ok(())
     }
+
+    /// The row of this name.
+    pub(super) async fn named(&self, table: &'static str, name: &str) -> Result<Option<AnyRow>> {
+        let sql = format!("SELECT * FROM {table} WHERE name = $1");
+        Ok(sqlx::query(AssertSqlSafe(sql)).bind(name).fetch_optional(&self.read).await?)
+    }
+}
+
+/// Removes a row, if it is there in the revision that is meant. `by`: what else may need it.
+pub(super) async fn remove(
+    connection: &mut AnyConnection,
+    (of, table): (&'static str, &'static str),
+    name: &str,
+    expect: Option<i64>,
+    by: &str,
+) -> Result<()> {
+    let sql = format!("DELETE FROM {table} WHERE name = $1 AND revision = COALESCE($2, revision)");
+    let done = sqlx::query(AssertSqlSafe(sql)).bind(name).bind(expect);
+    let used = CatalogError::InUse { of, name: name.to_owned(), by: by.to_owned() };
+    let done = done.execute(&mut *connection).await;
+    let done = done.map_err(|error| refused(error, CatalogError::not_found(of, name), used))?;
+    if done.rows_affected() == 1 {
+        return Ok(());
+    }
+    let sql = format!("SELECT 1 AS there FROM {table} WHERE name = $1");
+    let there = sqlx::query(AssertSqlSafe(sql)).bind(name).fetch_optional(connection).await?;
+    Err(match there {
+        Some(_) => CatalogError::changed(of, name),
+        None => CatalogError::not_found(of, name),
+    })
 }
 
 /// Makes a namespace, unless it is there.
@@ -267,6 +313,30 @@ pub(super) async fn put_namespace(
         refused(error, project(), project())
     })?;
     namespace(&row)
+}
+
+/// Refuses a table whose project may not use the stores of these places and of its sites.
+pub(super) async fn check_places(
+    connection: &mut AnyConnection,
+    project: &str,
+    places: &[&str],
+    sites: &[String],
+) -> Result<()> {
+    let sql = "SELECT * FROM stores WHERE projects <> '[]' ORDER BY name";
+    let rows = sqlx::query(sql).fetch_all(&mut *connection).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let stores: Vec<_> = rows.iter().map(store_record).collect::<Result<_>>()?;
+    let mut urls = Vec::with_capacity(sites.len());
+    for site in sites {
+        let row = sqlx::query("SELECT url FROM sites WHERE name = $1").bind(site);
+        let row = row.fetch_optional(&mut *connection).await?;
+        let row = row.ok_or_else(|| CatalogError::not_found("site", site))?;
+        urls.push(row.try_get::<String, _>("url")?);
+    }
+    let all: Vec<_> = urls.iter().map(String::as_str).chain(places.iter().copied()).collect();
+    check_stores(&stores, project, &all)
 }
 
 /// Lets every owner look at its tables again.
@@ -315,6 +385,7 @@ fn store_record(row: &AnyRow) -> Result<StoreRecord> {
         url: row.try_get("url")?,
         region: row.try_get("region")?,
         options: json(row, "options")?,
+        projects: json(row, "projects")?,
         revision: row.try_get("revision")?,
         created_ms: row.try_get("created_ms")?,
     })

@@ -2,16 +2,19 @@
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
+use table_sync_core::Position;
 use uuid::Uuid;
 
 use super::events::{Subject, insert_event};
 use super::inventory::put_namespace;
-use super::tables::{insert_replica, lock, replica};
+use super::tables::{insert_replica, lock, replica, site};
 use super::{Catalog, next, signed, to_json};
 use crate::transition::Desired;
-use crate::{CatalogError, Millis, NewEvent, Policy, Result, Table, TableId, TableName};
+use crate::{
+    CatalogError, Millis, NewEvent, Policy, Replica, Result, Serving, Table, TableId, TableName,
+};
 
-/// What a site's descriptor says of a replica.
+/// What a site's descriptors say of a table: of the replica that was begun last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// The table.
@@ -27,17 +30,28 @@ pub struct Held {
     /// The newest owner that it has seen.
     pub epoch: u64,
     /// Its head.
-    pub head: Option<table_sync_core::Position>,
+    pub head: Option<Position>,
+    /// Replicas that were begun before, and are still there.
+    pub former: Vec<Former>,
+}
+
+/// A replica whose place another one takes, or took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// How often it was begun anew.
+    pub incarnation: u32,
+    /// Its head.
+    pub head: Option<Position>,
 }
 
 impl Catalog {
     /// Registers again what a site holds, after the catalog was lost: the table, paused, where it
     /// is not registered; its replica there; and an epoch above the one that the replica has seen.
-    /// `true` where something was missing.
+    /// As long as a replica has no head, readers are shown the newest that was begun before and has
+    /// one. Former replicas stay where they are. `true` where something was missing.
     ///
     /// # Errors
-    /// No such site or project; the table is registered with another source, or its replica is at
-    /// another place.
+    /// No such site or project; the table is registered with another source.
     pub async fn restore(&self, held: &Held, now_ms: Millis) -> Result<bool> {
         let mut tx = self.begin().await?;
         let table = match lock(&mut tx, &held.name).await {
@@ -56,20 +70,24 @@ impl Catalog {
         let sql = "SELECT * FROM replicas WHERE table_id = $1 AND site = $2";
         let known = sqlx::query(sql).bind(&table).bind(&held.site);
         if let Some(row) = known.fetch_optional(&mut *tx).await? {
-            let known = replica(&row)?;
-            if known.incarnation != held.incarnation {
-                let (name, site, number) = (&held.name, &held.site, known.incarnation);
-                let message = format!("{name} is at {site} in its incarnation {number}");
-                return Err(CatalogError::Invalid(message));
+            if replica(&row)?.incarnation >= held.incarnation {
+                tx.commit().await?;
+                return Ok(false);
             }
-            tx.commit().await?;
-            return Ok(false);
+            // The catalog is older than what the site holds.
+            delete_replica(&mut tx, (&table, &held.site)).await?;
         }
         let place = (table.as_str(), &held.name);
         insert_replica(&mut tx, place, &held.site, held.incarnation, now_ms).await?;
-        let sql = "UPDATE replicas SET head = $1 WHERE table_id = $2 AND site = $3";
-        let head = held.head.map(|head| head.to_string());
-        sqlx::query(sql).bind(head).bind(&table).bind(&held.site).execute(&mut *tx).await?;
+        let serving = note_former(&mut tx, held, now_ms).await?;
+        let sql = "UPDATE replicas SET head = $1, serving = $2 WHERE table_id = $3 AND site = $4";
+        sqlx::query(sql)
+            .bind(held.head.map(|head| head.to_string()))
+            .bind(serving.as_ref().map(to_json))
+            .bind(&table)
+            .bind(&held.site)
+            .execute(&mut *tx)
+            .await?;
         let wake = next(&mut tx, "wakes", 1).await?;
         sqlx::query("UPDATE tables SET wake = $1 WHERE id = $2")
             .bind(wake)
@@ -84,7 +102,9 @@ impl Catalog {
         Ok(true)
     }
 
-    /// Gives a replica a new location, where it is begun anew; the old one stays for a while.
+    /// Gives a replica a new location, where it is begun anew. Readers are shown the old one until
+    /// the new one holds all that the source has; from then on it stays for `keep_ms`, so that
+    /// queries which run there end. `None` = for good.
     ///
     /// # Errors
     /// There is none, or somebody else was faster.
@@ -92,7 +112,7 @@ impl Catalog {
         &self,
         name: &TableName,
         site: &str,
-        (from, delete_after_ms): (u32, Option<Millis>),
+        (from, keep_ms): (u32, Option<Millis>),
         now_ms: Millis,
     ) -> Result<Table> {
         let mut tx = self.begin().await?;
@@ -104,10 +124,16 @@ impl Catalog {
         if old.incarnation != from {
             return Err(CatalogError::changed("table", name));
         }
-        let sql = "DELETE FROM replicas WHERE table_id = $1 AND site = $2";
-        sqlx::query(sql).bind(&table.id).bind(site).execute(&mut *tx).await?;
-        leave(&mut tx, (name, site, &old.location), delete_after_ms, now_ms).await?;
+        delete_replica(&mut tx, (&table.id, site)).await?;
+        let served = old.served();
+        let serving = served.head.is_some().then_some(Serving { keep_ms, ..served });
+        let is_served = serving.as_ref().is_some_and(|one| one.location == old.location);
+        let after = keep_ms.filter(|_| !is_served).map(|keep_ms| now_ms + keep_ms);
+        leave(&mut tx, (name, site, &old.location), after, now_ms).await?;
         let location = insert_replica(&mut tx, (&table.id, name), site, from + 1, now_ms).await?;
+        let sql = "UPDATE replicas SET serving = $1 WHERE table_id = $2 AND site = $3";
+        let serving = serving.as_ref().map(to_json);
+        sqlx::query(sql).bind(serving).bind(&table.id).bind(site).execute(&mut *tx).await?;
         let wake = next(&mut tx, "wakes", 1).await?;
         let sql = "UPDATE tables SET wake = $1, revision = revision + 1 WHERE id = $2";
         sqlx::query(sql).bind(wake).bind(&table.id).execute(&mut *tx).await?;
@@ -138,8 +164,10 @@ impl Catalog {
             let sql = "SELECT * FROM replicas WHERE table_id = $1";
             for row in sqlx::query(sql).bind(&table.id).fetch_all(&mut *tx).await? {
                 let old = replica(&row)?;
-                let place = (name, old.site.as_str(), old.location.as_str());
-                leave(&mut tx, place, delete_after_ms, now_ms).await?;
+                for location in [old.served().location, old.location] {
+                    let place = (name, old.site.as_str(), location.as_str());
+                    leave(&mut tx, place, delete_after_ms, now_ms).await?;
+                }
             }
         }
         sqlx::query("DELETE FROM tables WHERE id = $1").bind(&table.id).execute(&mut *tx).await?;
@@ -172,6 +200,62 @@ impl Catalog {
         sqlx::query(sql).bind(location).execute(&self.write).await?;
         Ok(())
     }
+}
+
+/// Shows readers a replica that is whole, in place of the one that it was begun for.
+pub(super) async fn switch(
+    connection: &mut AnyConnection,
+    (name, table): (&TableName, &str),
+    replica: &Replica,
+    now_ms: Millis,
+) -> Result<()> {
+    let Some(old) = &replica.serving else { return Ok(()) };
+    let sql = "UPDATE replicas SET serving = NULL WHERE table_id = $1 AND site = $2";
+    sqlx::query(sql).bind(table).bind(&replica.site).execute(&mut *connection).await?;
+    let after = old.keep_ms.map(|keep_ms| now_ms + keep_ms);
+    leave(connection, (name, &replica.site, &old.location), after, now_ms).await?;
+    let body = serde_json::json!({
+        "from": old.location,
+        "to": replica.location,
+        "delete_after_ms": after,
+    });
+    let event = NewEvent { kind: "replica.switched", body };
+    insert_event(connection, &Subject::of_table(name, Some(&replica.site)), &event, now_ms).await?;
+    Ok(())
+}
+
+async fn delete_replica(connection: &mut AnyConnection, (table, site): (&str, &str)) -> Result<()> {
+    let sql = "DELETE FROM replicas WHERE table_id = $1 AND site = $2";
+    sqlx::query(sql).bind(table).bind(site).execute(connection).await?;
+    Ok(())
+}
+
+/// Notes that former replicas are there. What readers are shown of them, as long as the last one
+/// has no head.
+async fn note_former(
+    connection: &mut AnyConnection,
+    held: &Held,
+    now_ms: Millis,
+) -> Result<Option<Serving>> {
+    let site = site(connection, &held.site).await?;
+    let mut shown: Option<Serving> = None;
+    for former in &held.former {
+        let location = site.place(&held.name.folder(former.incarnation));
+        leave(connection, (&held.name, &held.site, &location), None, now_ms).await?;
+        let newer = shown.as_ref().is_none_or(|shown| shown.incarnation < former.incarnation);
+        if former.head.is_some() && newer {
+            shown = Some(Serving {
+                location,
+                incarnation: former.incarnation,
+                head: former.head,
+                head_committed_ms: None,
+                published_ms: None,
+                earliest_readable: None,
+                keep_ms: None,
+            });
+        }
+    }
+    Ok(shown.filter(|_| held.head.is_none()))
 }
 
 async fn insert_restored(

@@ -7,6 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use table_sync_core::{ChainHash, Sha256Digest};
 
 use super::events::{Subject, insert_event};
+use super::places::switch;
 use super::tables::{BATCH, epoch, position, replica};
 use super::{Catalog, decode, placeholders};
 use crate::status::Condition;
@@ -176,7 +177,8 @@ async fn record(connection: &mut AnyConnection, report: &Report, now_ms: Millis)
         .fetch_optional(&mut *connection)
         .await?;
     let Some(row) = row else { return Ok(false) };
-    let before = replica(&row)?.progress;
+    let replica = replica(&row)?;
+    let before = replica.progress.clone();
     let sql = "SELECT project, namespace, name FROM tables WHERE id = $1";
     let row = sqlx::query(sql).bind(&report.table).fetch_one(&mut *connection).await?;
     let [project, namespace, name]: [String; 3] =
@@ -216,6 +218,9 @@ async fn record(connection: &mut AnyConnection, report: &Report, now_ms: Millis)
             insert_event(connection, &subject, &event, now_ms).await?;
         }
         write(connection, report, &progress).await?;
+        if progress.head.is_some() && progress.head == progress.source_head {
+            switch(connection, (&name, &report.table), &replica, now_ms).await?;
+        }
     }
     for event in &report.events {
         insert_event(connection, &subject, event, now_ms).await?;

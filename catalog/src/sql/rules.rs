@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::inventory::check_revision;
+use super::inventory::{check_revision, remove};
 use super::{Catalog, json, to_json, word};
 use crate::model::{FoundState, FoundTable, Rule};
 use crate::{CatalogError, Millis, Result, RuleSpec, check_label};
@@ -49,16 +49,23 @@ impl Catalog {
         rows.iter().map(rule).collect()
     }
 
-    /// Removes a rule. Its tables stay.
+    /// The rule of this name.
     ///
     /// # Errors
-    /// There is none.
-    pub async fn remove_rule(&self, name: &str) -> Result<()> {
-        let sql = "DELETE FROM rules WHERE name = $1";
-        match sqlx::query(sql).bind(name).execute(&self.write).await?.rows_affected() {
-            0 => Err(CatalogError::not_found("rule", name)),
-            _ => Ok(()),
-        }
+    /// What the database says.
+    pub async fn rule(&self, name: &str) -> Result<Option<Rule>> {
+        self.named("rules", name).await?.as_ref().map(rule).transpose()
+    }
+
+    /// Removes a rule. Its tables stay. `expect`: the revision that is meant.
+    ///
+    /// # Errors
+    /// There is none; a revision that is no longer there.
+    pub async fn remove_rule(&self, name: &str, expect: Option<i64>) -> Result<()> {
+        let mut tx = self.begin().await?;
+        remove(&mut tx, ("rule", "rules"), name, expect, "tables").await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Takes a rule's turn, so that one process looks: `false` where another one did since

@@ -5,9 +5,9 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::events::{Subject, insert_event};
-use super::inventory::{check_revision, put_namespace};
+use super::inventory::{check_places, check_revision, put_namespace};
 use super::{Catalog, decode, json, next, placeholders, refused, signed, to_json, unsigned, word};
-use crate::model::{Progress, Replica, Table};
+use crate::model::{Progress, Replica, Serving, Table};
 use crate::status::Condition;
 use crate::transition::{Desired, Wish, desire};
 use crate::{CatalogError, Millis, NewEvent, Policy, Result, Site, TableId, TableName};
@@ -69,8 +69,8 @@ impl Catalog {
     /// Registers a table.
     ///
     /// # Errors
-    /// There is one of this name; no such project or site; another table is published at one of
-    /// its locations.
+    /// There is one of this name; no such project or site; a store that the project may not use;
+    /// another table is published at one of its locations.
     pub async fn register(&self, new: &NewTable, now_ms: Millis) -> Result<Table> {
         new.policy.check().map_err(CatalogError::Invalid)?;
         if new.sites.is_empty() {
@@ -78,6 +78,8 @@ impl Catalog {
         }
         let mut tx = self.begin().await?;
         put_namespace(&mut tx, new.name.project(), new.name.namespace(), now_ms).await?;
+        let places = new.policy.places(&new.source);
+        check_places(&mut tx, new.name.project(), &places, &new.sites).await?;
         let id = Uuid::now_v7().to_string();
         let wake = next(&mut tx, "wakes", 1).await?;
         let desired = if new.paused { Desired::Paused } else { Desired::Active };
@@ -249,7 +251,8 @@ impl Catalog {
     /// Changes a table's policy.
     ///
     /// # Errors
-    /// There is none; a revision that is no longer there; a policy that makes no sense.
+    /// There is none; a revision that is no longer there; a policy that makes no sense, or names a
+    /// store that the project may not use.
     pub async fn set_policy(
         &self,
         name: &TableName,
@@ -261,6 +264,8 @@ impl Catalog {
         let mut tx = self.begin().await?;
         let table = lock(&mut tx, name).await?;
         check_revision("table", &name.to_string(), table.revision + 1, expect)?;
+        let roots: Vec<_> = policy.alias_roots.iter().map(String::as_str).collect();
+        check_places(&mut tx, name.project(), &roots, &[]).await?;
         let wake = next(&mut tx, "wakes", 1).await?;
         let sql = "UPDATE tables SET policy = $1, priority = $2, wake = $3, \
                    revision = revision + 1 WHERE id = $4";
@@ -370,12 +375,7 @@ pub(super) async fn insert_replica(
     mut incarnation: u32,
     now_ms: Millis,
 ) -> Result<String> {
-    let row = sqlx::query("SELECT * FROM sites WHERE name = $1").bind(site);
-    let row = row.fetch_optional(&mut *connection).await?;
-    let row = row.ok_or_else(|| CatalogError::not_found("site", site))?;
-    let url: String = row.try_get("url")?;
-    let region = row.try_get("region")?;
-    let site = Site { name: site.to_owned(), url, region, revision: 0, created_ms: 0 };
+    let site = self::site(connection, site).await?;
     let location = loop {
         let location = site.place(&name.folder(incarnation));
         let sql = "SELECT 1 AS there FROM former_locations WHERE location = $1";
@@ -398,6 +398,16 @@ pub(super) async fn insert_replica(
     let exists = || CatalogError::exists("replica at", &location);
     done.map_err(|error| refused(error, exists(), exists()))?;
     Ok(location)
+}
+
+/// A site, as far as replicas need to know it.
+pub(super) async fn site(connection: &mut AnyConnection, name: &str) -> Result<Site> {
+    let row = sqlx::query("SELECT * FROM sites WHERE name = $1").bind(name);
+    let row = row.fetch_optional(connection).await?;
+    let row = row.ok_or_else(|| CatalogError::not_found("site", name))?;
+    let url: String = row.try_get("url")?;
+    let region = row.try_get("region")?;
+    Ok(Site { name: name.to_owned(), url, region, revision: 0, created_ms: 0 })
 }
 
 fn table(row: &AnyRow) -> Result<Table> {
@@ -445,8 +455,15 @@ pub(super) fn replica(row: &AnyRow) -> Result<Replica> {
             moved_ms: row.try_get("moved_ms")?,
             deadline_ms: row.try_get("deadline_ms")?,
         },
+        serving: serving(row)?,
         revision: row.try_get("revision")?,
     })
+}
+
+fn serving(row: &AnyRow) -> Result<Option<Serving>> {
+    let text: Option<String> = row.try_get("serving")?;
+    let parse = |text: &str| serde_json::from_str(text).map_err(|error| decode("serving", error));
+    text.as_deref().map(parse).transpose()
 }
 
 pub(super) fn position(row: &AnyRow, column: &str) -> Result<Option<table_sync_core::Position>> {

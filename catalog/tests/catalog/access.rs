@@ -9,6 +9,7 @@ on_both!(
     settings_are_made_once,
     tokens_end,
     the_audit_shows_what_did_not_end,
+    the_audit_forgets_the_oldest_first,
     keys_are_good_for_one_request,
 );
 
@@ -40,10 +41,10 @@ async fn tokens_end(catalog: Catalog) {
     assert!(matches!(error, CatalogError::NotFound { .. }), "{error}");
 }
 
-async fn the_audit_shows_what_did_not_end(catalog: Catalog) {
-    let record = |resource: &str| AuditRecord {
+fn record(resource: &str, at_ms: i64) -> AuditRecord {
+    AuditRecord {
         id: String::new(),
-        at_ms: NOW,
+        at_ms,
         request_id: "r1".to_owned(),
         actor: "ci".to_owned(),
         role: "operator".to_owned(),
@@ -52,9 +53,29 @@ async fn the_audit_shows_what_did_not_end(catalog: Catalog) {
         outcome: None,
         status: None,
         ended_ms: None,
+    }
+}
+
+async fn the_audit_forgets_the_oldest_first(catalog: Catalog) {
+    for (resource, at_ms) in [("third", NOW + 2), ("first", NOW), ("second", NOW + 1)] {
+        catalog.attempt(&record(resource, at_ms)).await.unwrap();
+    }
+    let left = async || {
+        let all = catalog.audit(None, 9).await.unwrap();
+        let mut left: Vec<_> = all.into_iter().map(|one| one.resource).collect();
+        left.sort();
+        left
     };
-    let first = catalog.attempt(&record("one")).await.unwrap();
-    catalog.attempt(&record("two")).await.unwrap();
+    assert_eq!(catalog.expire_audit(NOW, 9).await.unwrap(), 0);
+    assert_eq!(catalog.expire_audit(NOW + 2, 1).await.unwrap(), 1);
+    assert_eq!(left().await, ["second", "third"]);
+    assert_eq!(catalog.expire_audit(NOW + 2, 9).await.unwrap(), 1);
+    assert_eq!(left().await, ["third"]);
+}
+
+async fn the_audit_shows_what_did_not_end(catalog: Catalog) {
+    let first = catalog.attempt(&record("one", NOW)).await.unwrap();
+    catalog.attempt(&record("two", NOW)).await.unwrap();
     catalog.outcome(&first, ("done", 201), NOW + 5).await.unwrap();
     let all = catalog.audit(None, 9).await.unwrap();
     let shown: Vec<_> =

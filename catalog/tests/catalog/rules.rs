@@ -7,7 +7,7 @@ use crate::on_both;
 
 on_both!(rules_are_made_changed_and_removed, one_process_takes_a_turn, tables_vanish_and_come_back);
 
-fn spec() -> RuleSpec {
+pub(crate) fn spec() -> RuleSpec {
     RuleSpec {
         pattern: "source:warehouse/**".to_owned(),
         include: Vec::new(),
@@ -31,8 +31,8 @@ async fn rules_are_made_changed_and_removed(catalog: Catalog) {
     let error = catalog.put_rule("nightly", &wrong, None, NOW).await.unwrap_err();
     assert!(matches!(error, CatalogError::Invalid(_)), "{error}");
     assert_eq!(catalog.rules().await.unwrap()[0].spec, changed);
-    catalog.remove_rule("nightly").await.unwrap();
-    let error = catalog.remove_rule("nightly").await.unwrap_err();
+    catalog.remove_rule("nightly", None).await.unwrap();
+    let error = catalog.remove_rule("nightly", None).await.unwrap_err();
     assert!(matches!(error, CatalogError::NotFound { .. }), "{error}");
 }
 

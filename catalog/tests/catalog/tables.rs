@@ -2,8 +2,8 @@
 
 use driftless_catalog::transition::{Desired, Wish};
 use driftless_catalog::{
-    Catalog, CatalogError, EventFilter, Held, NewTable, Page, Pin, Policy, Priority, TableFilter,
-    TableName,
+    Catalog, CatalogError, EventFilter, Former, Held, NewTable, Page, Pin, Policy, Priority,
+    TableFilter, TableName,
 };
 use table_sync_core::Position;
 
@@ -18,6 +18,7 @@ on_both!(
     wishes_follow_the_rules,
     policies_are_checked_and_versioned,
     a_new_incarnation_has_a_place_of_its_own,
+    readers_are_shown_the_old_replica_until_the_new_one_is_whole,
     a_forgotten_table_leaves_its_place_for_good,
     pins_need_a_published_version,
     every_change_is_an_event,
@@ -152,9 +153,10 @@ async fn a_new_incarnation_has_a_place_of_its_own(catalog: Catalog) {
     let orders = catalog.register(&new_table("lake.sales.orders"), NOW).await.unwrap();
     let table = name("lake.sales.orders");
     let first = report(&orders, "east", 1, &[version(0, "append", 1)]);
-    assert_eq!(catalog.record(std::slice::from_ref(&first), NOW).await.unwrap(), [true]);
-    let moved = catalog.new_incarnation(&table, "east", (1, Some(NOW + 50)), NOW).await.unwrap();
+    let moved = catalog.new_incarnation(&table, "east", (1, Some(50)), NOW).await.unwrap();
     assert_eq!(moved.replicas[0].location, "vast:east/lake/sales/orders-2");
+    // Nobody was shown the old one.
+    assert_eq!(moved.replicas[0].serving, None);
     assert_eq!(moved.replicas[0].incarnation, 2);
     assert_eq!(moved.replicas[0].progress.head, None);
     assert_eq!(moved.replicas[1].location, "vast:west/lake/sales/orders");
@@ -169,6 +171,61 @@ async fn a_new_incarnation_has_a_place_of_its_own(catalog: Catalog) {
     assert_eq!(due, [(place.clone(), "east".to_owned(), "lake.sales.orders".to_owned())]);
     catalog.location_deleted(&place).await.unwrap();
     assert!(catalog.due_locations(NOW + 50).await.unwrap().is_empty());
+}
+
+async fn readers_are_shown_the_old_replica_until_the_new_one_is_whole(catalog: Catalog) {
+    seeded(&catalog).await;
+    let orders = catalog.register(&new_table("lake.sales.orders"), NOW).await.unwrap();
+    let table = name("lake.sales.orders");
+    let east = async || catalog.table(&table).await.unwrap().replicas.remove(0);
+    let says = async |incarnation, (head, source): (u64, u64), at_ms| {
+        let mut said = report(&orders, "east", 1, &[version(head, "append", 1)]);
+        said.incarnation = incarnation;
+        let progress = said.progress.as_mut().unwrap();
+        progress.head = Some(Position::Version(head));
+        progress.source_head = Some(Position::Version(source));
+        assert_eq!(catalog.record(&[said], at_ms).await.unwrap(), [true]);
+    };
+    let shown = async || {
+        let served = east().await.served();
+        (served.location, served.head)
+    };
+    let place = |suffix: &str| format!("vast:east/lake/sales/orders{suffix}");
+    says(1, (4, 4), NOW).await;
+    assert_eq!(shown().await, (place(""), Some(Position::Version(4))));
+    catalog.new_incarnation(&table, "east", (1, Some(50)), NOW).await.unwrap();
+    assert_eq!(east().await.location, place("-2"));
+    assert_eq!(shown().await, (place(""), Some(Position::Version(4))));
+    // Half way is not enough: readers would go back.
+    says(2, (2, 5), NOW + 10).await;
+    assert_eq!(shown().await, (place(""), Some(Position::Version(4))));
+    // Begun anew once more: nobody was shown the one between, which may go at once.
+    catalog.new_incarnation(&table, "east", (2, Some(50)), NOW + 20).await.unwrap();
+    assert_eq!(shown().await, (place(""), Some(Position::Version(4))));
+    let due = async |at_ms| {
+        let due = catalog.due_locations(at_ms).await.unwrap();
+        due.into_iter().map(|(location, ..)| location).collect::<Vec<_>>()
+    };
+    assert_eq!(due(NOW + 69).await, Vec::<String>::new());
+    assert_eq!(due(NOW + 1_000_000).await, [place("-2")]);
+    says(3, (5, 5), NOW + 100).await;
+    assert_eq!(shown().await, (place("-3"), Some(Position::Version(5))));
+    assert_eq!(east().await.serving, None);
+    assert_eq!(due(NOW + 149).await, [place("-2")]);
+    let mut both = due(NOW + 150).await;
+    both.sort();
+    assert_eq!(both, [place(""), place("-2")]);
+    let told = catalog.events(&EventFilter::default(), Page::After(0), 99).await.unwrap();
+    let switched: Vec<_> = told.iter().filter(|one| one.kind == "replica.switched").collect();
+    assert_eq!(switched.len(), 1);
+    assert_eq!(switched[0].body["from"], place(""));
+    assert_eq!(switched[0].body["to"], place("-3"));
+    // A table that goes while one is begun anew leaves both.
+    catalog.new_incarnation(&table, "east", (3, Some(50)), NOW).await.unwrap();
+    catalog.wish(&table, Wish::Unregister, None, NOW).await.unwrap();
+    catalog.forget(&table, Some(NOW), NOW).await.unwrap();
+    let left = due(NOW).await;
+    assert!(left.contains(&place("-3")) && left.contains(&place("-4")), "{left:?}");
 }
 
 async fn a_forgotten_table_leaves_its_place_for_good(catalog: Catalog) {
@@ -254,6 +311,7 @@ async fn a_lost_table_is_registered_again(catalog: Catalog) {
         incarnation,
         epoch,
         head: Some(Position::Version(7)),
+        former: Vec::new(),
     };
     assert!(catalog.restore(&held("east", 9, 2), NOW).await.unwrap());
     assert!(catalog.restore(&held("west", 4, 1), NOW).await.unwrap());
@@ -268,11 +326,28 @@ async fn a_lost_table_is_registered_again(catalog: Catalog) {
     catalog.beat(("a", "host", "0.1.0"), 60_000).await.unwrap();
     assert_eq!(catalog.claim("a", 9).await.unwrap()[0].epoch, 10);
     for wrong in [
-        held("east", 9, 3),
         Held { source: "gs://other".to_owned(), ..held("east", 9, 2) },
         Held { site: "north".to_owned(), ..held("east", 9, 2) },
         Held { name: name("gone.sales.orders"), ..held("east", 9, 2) },
     ] {
         assert!(catalog.restore(&wrong, NOW).await.is_err(), "{wrong:?}");
     }
+    // A site that was begun anew since the catalog's back-up, and is not whole there.
+    let former = vec![
+        Former { incarnation: 1, head: Some(Position::Version(6)) },
+        Former { incarnation: 2, head: Some(Position::Version(7)) },
+    ];
+    let anew = Held { head: None, former, ..held("east", 12, 3) };
+    assert!(catalog.restore(&anew, NOW).await.unwrap());
+    let east = catalog.table(&table.name).await.unwrap().replicas.remove(0);
+    assert_eq!(
+        (east.location.as_str(), east.progress.head),
+        ("vast:east/lake/sales/orders-3", None)
+    );
+    let served = east.served();
+    assert_eq!(served.location, "vast:east/lake/sales/orders-2");
+    assert_eq!(served.head, Some(Position::Version(7)));
+    // An older one changes nothing.
+    assert!(!catalog.restore(&held("east", 9, 2), NOW).await.unwrap());
+    assert!(catalog.due_locations(NOW + 1_000_000_000).await.unwrap().is_empty());
 }

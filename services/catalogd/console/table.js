@@ -295,7 +295,19 @@ export function table(context, query, name) {
               ? h("span", { class: "unknown" }, "unknown")
               : duration(site.headroom_seconds),
           ),
-          h("td", {}, h("code", {}, site.location)),
+          h(
+            "td",
+            {},
+            h("code", {}, site.location),
+            site.serving
+              ? h(
+                  "div",
+                  { class: "soft" },
+                  "Until this is whole, readers are shown ",
+                  h("code", {}, site.serving.location),
+                )
+              : null,
+          ),
         ),
       ),
     );

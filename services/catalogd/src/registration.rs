@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use driftless_catalog::transition::Wish;
 use driftless_catalog::{
     CatalogError, NewOperation, NewTable, OperationKind, Policy, Site, Table, TableName,
+    check_stores,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,7 @@ pub(crate) async fn register(
     policy.check().map_err(ApiError::invalid)?;
     let sites = named(&api, &sites).await?;
     check_places(&api, &name, &source, &sites).await?;
+    check_uses(&api, &name, &policy.places(&source), &sites).await?;
     if query.dry_run {
         return dry_run(&api, &name, (&source, &sites, &policy)).await;
     }
@@ -162,6 +164,18 @@ async fn check_places(api: &Service, name: &TableName, source: &str, sites: &[Si
     Ok(())
 }
 
+/// Refuses stores that the table's project may not use.
+async fn check_uses(
+    api: &Service,
+    name: &TableName,
+    places: &[&str],
+    sites: &[Site],
+) -> Answer<()> {
+    let sites = sites.iter().map(|site| site.url.as_str());
+    let all: Vec<_> = places.iter().copied().chain(sites).collect();
+    Ok(check_stores(&api.catalog().stores().await?, name.project(), &all)?)
+}
+
 async fn dry_run(
     api: &Service,
     name: &TableName,
@@ -172,7 +186,7 @@ async fn dry_run(
         Err(CatalogError::NotFound { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    if !api.catalog().projects().await?.iter().any(|project| project.name == name.project()) {
+    if api.catalog().project(name.project()).await?.is_none() {
         return Err(ApiError::not_found("project", name.project()));
     }
     let inspector = api.options.inspector.as_ref().ok_or_else(no_inspector)?;
@@ -283,11 +297,13 @@ fn deletion(api: &Service, table: &Table, delete: bool) -> Deletion {
     if !delete {
         return Deletion { locations: Vec::new(), confirm: None };
     }
-    let located = |replica: &driftless_catalog::Replica| Located {
-        site: replica.site.clone(),
-        location: replica.location.clone(),
+    let located = |replica: &driftless_catalog::Replica| {
+        let served = replica.serving.as_ref().map(|serving| serving.location.clone());
+        let site = replica.site.clone();
+        let at = move |location| Located { site: site.clone(), location };
+        [Some(replica.location.clone()), served].into_iter().flatten().map(at)
     };
-    let locations = table.replicas.iter().map(located).collect();
+    let locations = table.replicas.iter().flat_map(located).collect();
     Deletion { locations, confirm: Some(confirmation(api, table)) }
 }
 

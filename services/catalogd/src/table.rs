@@ -7,7 +7,9 @@ use axum::response::Response;
 use axum::{Extension, Json};
 use driftless_catalog::status::{self, Circumstances, Condition, Status};
 use driftless_catalog::transition::Desired;
-use driftless_catalog::{Policy, PositionSchema, Priority, Replica, Table, TableFilter, TableName};
+use driftless_catalog::{
+    Policy, PositionSchema, Priority, Replica, Serving, Table, TableFilter, TableName,
+};
 use serde::{Deserialize, Serialize};
 use table_sync_core::Position;
 use utoipa::{IntoParams, ToSchema};
@@ -75,6 +77,8 @@ pub(crate) struct SiteView {
     location: String,
     /// How often it was begun anew.
     incarnation: u32,
+    /// What readers are shown instead, while it is begun anew and not whole yet.
+    serving: Option<ServingView>,
     /// What the table is doing there.
     pub(crate) status: Status,
     /// Age of the oldest commit that is not published, in seconds; `null` = not known.
@@ -112,6 +116,28 @@ pub(crate) struct SiteView {
     headroom_seconds: Option<f64>,
 }
 
+/// The replica that readers are shown until the one that takes its place is whole.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ServedMeanwhile)]
+pub(crate) struct ServingView {
+    /// Where it is: a URL, or `STORE:path`.
+    location: String,
+    /// How often it was begun anew.
+    incarnation: u32,
+    /// The newest position that is published there.
+    #[schema(value_type = Option<PositionSchema>)]
+    head: Option<Position>,
+    /// When that was committed at the source.
+    head_committed_ms: Option<i64>,
+}
+
+impl ServingView {
+    fn of(serving: Serving) -> Self {
+        let Serving { location, incarnation, head, head_committed_ms, .. } = serving;
+        Self { location, incarnation, head, head_committed_ms }
+    }
+}
+
 /// Why a table is not in step at a site.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Reason {
@@ -145,7 +171,7 @@ pub(crate) fn seconds(ms: i64) -> f64 {
 
 impl SiteView {
     pub(crate) fn of(replica: &Replica, at: &Circumstances) -> Self {
-        let Replica { site, location, incarnation, progress, .. } = replica.clone();
+        let Replica { site, location, incarnation, progress, serving, .. } = replica.clone();
         let reason = progress.reason_code.as_ref().map(|code| Reason {
             action: action(code).to_owned(),
             code: code.clone(),
@@ -156,6 +182,7 @@ impl SiteView {
             site,
             location,
             incarnation,
+            serving: serving.map(ServingView::of),
             status: status::status(&progress, at),
             lag_seconds: status::lag_ms(&progress, at).map(seconds),
             pending_versions: progress.pending_versions,

@@ -110,7 +110,8 @@ pub(crate) async fn sync(
 
 /// Begin a table's replicas anew, at new locations
 ///
-/// The old locations stay for a while, so that running queries come to their end.
+/// Readers are shown the old locations until the new ones hold all that the source has; from then
+/// on the old ones stay for seven days, so that running queries come to their end.
 #[utoipa::path(post, path = "/v1/tables/{table}/resync", tag = "tables",
     operation_id = "resync_table",
     params(("table" = String, Path, description = "Name or id of the table")),

@@ -21,6 +21,11 @@ fn a_lost_catalog_is_rebuilt_and_goes_on_where_the_sites_are() {
         world.register(&serve, table, &policy);
         world.until(&serve, (table, "in step"), |site| site["status"] == "ok");
     }
+    // One of them is begun anew before, so that the sites hold two replicas of it.
+    let said = world.ask(&serve, &["table", "resync", "lake.sales.trips", "--accept"]);
+    assert_eq!(said["state"], "succeeded", "{said:#}");
+    let anew = |site: &serde_json::Value| site["incarnation"] == 2 && site["status"] == "ok";
+    world.until(&serve, ("trips", "begun anew"), anew);
     let heads: Vec<_> = ["orders", "trips"]
         .map(|table| world.table(&serve, table)["sites"][0]["head"].clone())
         .into();
@@ -57,6 +62,8 @@ fn a_lost_catalog_is_rebuilt_and_goes_on_where_the_sites_are() {
         assert_eq!(found["desired"], "paused");
         for site in found["sites"].as_array().unwrap() {
             assert_eq!(site["head"], *head, "{found:#}");
+            let incarnation = if *table == "trips" { 2 } else { 1 };
+            assert_eq!(site["incarnation"], incarnation, "{found:#}");
         }
     }
     delta.finish();

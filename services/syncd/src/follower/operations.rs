@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Loop, Place};
 
-/// Queries that run at a place which a replica has left may go on for this long.
+/// Queries that run at a place which readers are no longer shown may go on for this long.
 const OLD_PLACE_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// An operation that is carried out.
@@ -45,7 +45,8 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Gives replicas new places, where they are begun anew. The old ones stay for a while.
+    /// Gives replicas new places, where they are begun anew. Readers are shown the old ones until
+    /// the new ones are whole.
     async fn begin_anew(&mut self, operation: &Operation) -> Result<(), CatalogError> {
         let catalog = self.follower.shared.options.catalog.clone();
         let now_ms = self.follower.shared.options.clock.now_ms();
@@ -56,7 +57,7 @@ impl Loop<'_> {
             if site.is_some_and(|site| site != owner.site) {
                 continue;
             }
-            let from = (owner.incarnation, Some(now_ms + OLD_PLACE_KEPT_MS));
+            let from = (owner.incarnation, Some(OLD_PLACE_KEPT_MS));
             catalog.new_incarnation(&self.table.name, &owner.site, from, now_ms).await?;
             moved.push(&owner.site);
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use driftless_catalog::Progress;
+use table_sync_core::Position;
 use table_sync_engine::{PassReport, TargetReport};
 use tokio::time::Instant;
 
@@ -34,14 +35,41 @@ pub(super) struct Place {
     pub(super) pass_by: Instant,
     /// Holds what the source held.
     pub(super) in_step: bool,
+    /// Somebody said that there may be something new, and nothing was begun since.
+    pub(super) is_told: bool,
+    /// It was in step, and is looked at although nobody said anything.
+    pub(super) is_untold: bool,
 }
 
 impl Place {
+    /// Something is begun: a look, a pass after it, or a pass without one.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.busy = Some(now);
+        if self.in_step {
+            self.is_untold = !std::mem::take(&mut self.is_told);
+        }
+    }
+
+    /// Somebody says that there may be something new: look now, whatever was planned.
+    pub(super) fn tell(&mut self, now: Instant) {
+        (self.due, self.is_told, self.is_untold) = (now, true, false);
+    }
+
+    /// How many commits above `known` a pass found that nobody told of. Before it settles.
+    pub(super) fn untold(&self, target: &TargetReport, known: Option<Position>) -> u64 {
+        if !self.is_untold {
+            return 0;
+        }
+        let published = target.published.iter().filter(|at| Some(**at) > known).count() as u64;
+        published + target.pending.map_or(0, |pending| pending.versions)
+    }
+
     /// When to look again, after a pass.
     pub(super) fn settle(&mut self, pass: &PassReport, target: &TargetReport, wait: Duration) {
         let now = Instant::now();
         self.busy = None;
         self.in_step = false;
+        self.is_untold = false;
         if target.failure.is_some() {
             self.failed = self.failed.saturating_add(1);
             let backoff = RETRY_MIN.saturating_mul(1 << self.failed.min(8)).min(RETRY_MAX);

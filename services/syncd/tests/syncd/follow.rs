@@ -2,7 +2,7 @@
 
 use driftless_catalog::status::Status;
 use driftless_catalog::transition::{OperationState, Wish};
-use driftless_catalog::{NewOperation, Operation, OperationKind, Policy, Table};
+use driftless_catalog::{EventFilter, NewOperation, Operation, OperationKind, Page, Policy, Table};
 use serde_json::Value;
 
 use crate::world::{World, lag_of, live, name, now_ms};
@@ -156,6 +156,17 @@ async fn a_table_that_was_created_anew_is_published_at_a_new_place() {
     let found = world.table("orders").await;
     assert!(found.replicas.iter().all(|one| one.location.ends_with("/lake/sales/orders-2")));
     world.verify(&found).await;
+    // Readers were shown the old place until all of the new table was published.
+    assert!(found.replicas.iter().all(|one| one.serving.is_none()));
+    let events = world.catalog.events(&EventFilter::default(), Page::After(0), 999).await.unwrap();
+    for site in ["east", "west"] {
+        let of_site = events.iter().filter(|event| event.site.as_deref() == Some(site));
+        let told: Vec<_> = of_site.map(|event| event.kind.as_str()).collect();
+        let moved = told.iter().position(|kind| *kind == "replica.moved").unwrap();
+        let last = told.iter().rposition(|kind| *kind == "version.published").unwrap();
+        let switched = told.iter().position(|kind| *kind == "replica.switched").unwrap();
+        assert!(moved < last && last < switched, "{site}: {told:?}");
+    }
     // Queries that run go on at the old place.
     assert!(world.path("east/lake/sales/orders/_delta_log").is_dir());
     daemon.stop().await;

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod chores;
 mod discovery;
 mod follow;
+mod headroom;
 mod nodes;
 mod trouble;
 mod world;

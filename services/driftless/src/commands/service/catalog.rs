@@ -1,8 +1,9 @@
 //! `driftless catalog`: back-ups, and rebuilding it from what a site holds.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use driftless_catalog::{Held, Policy, Site, TableName};
+use driftless_catalog::{Former, Held, Policy, Site, TableName};
 use driftless_syncd::Stores;
 use serde_json::json;
 use table_sync_core::with_causes;
@@ -40,6 +41,7 @@ pub(crate) async fn run(setting: &Setting, args: &Catalog) -> Result<Exit, Ended
     let stores = Stores::new(&options);
     let found = read(&stores, &site).await?;
     let (mut restored, mut known, mut left) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let mut tables: BTreeMap<TableName, (String, Held)> = BTreeMap::new();
     for (path, found) in found {
         let held = match found.and_then(|descriptor| held(&site, descriptor)) {
             Ok(Some(held)) => held,
@@ -53,6 +55,23 @@ pub(crate) async fn run(setting: &Setting, args: &Catalog) -> Result<Exit, Ended
         if !is_there(&stores, &site, &held, &path).await {
             continue;
         }
+        match tables.entry(held.name.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert((path, held));
+            }
+            Entry::Occupied(mut entry) => {
+                let (known_path, known) = entry.get_mut();
+                match join(known, held) {
+                    Ok(true) => *known_path = path,
+                    Ok(false) => {}
+                    Err(why) => {
+                        left.insert(path, why);
+                    }
+                }
+            }
+        }
+    }
+    for (path, held) in tables.into_values() {
         match restore(&catalog, &held).await {
             Ok(true) => restored.push(held.name),
             Ok(false) => known.push(held.name),
@@ -117,7 +136,23 @@ fn held(site: &Site, found: Descriptor) -> Result<Option<Held>, String> {
         incarnation,
         epoch: found.epoch,
         head: found.head,
+        former: Vec::new(),
     }))
+}
+
+/// Joins what is held of one table at several places: the one that was begun last is the replica.
+/// Whether that is the other one.
+fn join(known: &mut Held, other: Held) -> Result<bool, String> {
+    if other.source != known.source {
+        return Err(format!("{} is also a replica of {}", known.name, known.source));
+    }
+    let epoch = known.epoch.max(other.epoch);
+    let newer = other.incarnation > known.incarnation;
+    let mut former = if newer { std::mem::replace(known, other) } else { other };
+    known.epoch = epoch;
+    known.former.append(&mut former.former);
+    known.former.push(Former { incarnation: former.incarnation, head: former.head });
+    Ok(newer)
 }
 
 async fn is_there(stores: &Stores, site: &Site, held: &Held, path: &str) -> bool {

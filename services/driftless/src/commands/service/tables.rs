@@ -275,6 +275,10 @@ fn lines_of(paint: Paint, table: &Value) -> String {
             seconds(site.get("lag_seconds")),
             text(site, "location"),
         ));
+        if let Some(serving) = site.get("serving").filter(|serving| !serving.is_null()) {
+            let location = text(serving, "location");
+            lines.push_str(&format!("    until this is whole, readers are shown {location}\n"));
+        }
         if let Some(reason) = site.get("reason").filter(|reason| !reason.is_null()) {
             lines.push_str(&format!("    {}: {}\n", text(reason, "code"), text(reason, "message")));
             lines.push_str(&format!("    {}\n", text(reason, "action")));
