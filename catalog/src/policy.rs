@@ -145,6 +145,10 @@ pub struct Policy {
     pub hudi_history: HudiHistory,
     /// Metadata table.
     pub hudi_metadata: HudiMetadata,
+    /// A commit that brings partitions is published so many seconds after their folders are there:
+    /// engines list partitions first, and look at the table then.
+    #[schema(maximum = 3_600)]
+    pub hudi_partition_lead_seconds: u64,
 }
 
 impl Default for Policy {
@@ -162,6 +166,7 @@ impl Default for Policy {
             hudi_v6_window: HudiV6Window::Allow,
             hudi_history: HudiHistory::Carry,
             hudi_metadata: HudiMetadata::Drop,
+            hudi_partition_lead_seconds: 5,
         }
     }
 }
@@ -199,6 +204,7 @@ impl Policy {
         if let Some(seconds) = self.retention_seconds {
             within("retention_seconds", seconds, 60, 3_153_600_000)?;
         }
+        within("hudi_partition_lead_seconds", self.hudi_partition_lead_seconds, 0, 3_600)?;
         let position = table_sync_core::Position::parse(&self.start).is_some();
         if !position && !matches!(self.start.as_str(), "latest" | "earliest") {
             return Err("start: use latest, earliest or a position".to_owned());

@@ -3,18 +3,21 @@
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::inventory::check_revision;
 use super::tables::{lock, position};
 use super::{Catalog, decode, next};
 use crate::{CatalogError, Pin, Result, TableName};
 
 impl Catalog {
-    /// Keeps a version readable, by name; the same name is moved.
+    /// Keeps a version readable, by name; the same name is moved. `expect`: the revision of the
+    /// table that is meant.
     ///
     /// # Errors
-    /// No such table, or no site has published the position.
-    pub async fn pin(&self, name: &TableName, pin: &Pin) -> Result<()> {
+    /// No such table, or not in this revision; no site has published the position.
+    pub async fn pin(&self, name: &TableName, pin: &Pin, expect: Option<i64>) -> Result<()> {
         let mut tx = self.begin().await?;
         let table = lock(&mut tx, name).await?;
+        check_revision("table", &name.to_string(), table.revision + 1, expect)?;
         let position = pin.position.to_string();
         let sql = "SELECT 1 AS there FROM versions WHERE table_id = $1 AND position = $2";
         let there = sqlx::query(sql).bind(&table.id).bind(&position);
@@ -37,13 +40,14 @@ impl Catalog {
         Ok(())
     }
 
-    /// Takes a pin away.
+    /// Takes a pin away. `expect`: the revision of the table that is meant.
     ///
     /// # Errors
-    /// There is none.
-    pub async fn unpin(&self, name: &TableName, pin: &str) -> Result<()> {
+    /// There is none; the table is not in this revision.
+    pub async fn unpin(&self, name: &TableName, pin: &str, expect: Option<i64>) -> Result<()> {
         let mut tx = self.begin().await?;
         let table = lock(&mut tx, name).await?;
+        check_revision("table", &name.to_string(), table.revision + 1, expect)?;
         let sql = "DELETE FROM pins WHERE table_id = $1 AND name = $2";
         let done = sqlx::query(sql).bind(&table.id).bind(pin).execute(&mut *tx).await?;
         if done.rows_affected() == 0 {

@@ -243,6 +243,8 @@ impl Catalog {
             for table in chunk {
                 table.replicas = of.remove(&table.id).unwrap_or_default();
                 table.replicas.retain(|replica| site.is_none_or(|site| replica.site == site));
+                // Nodes keep thousands of tables, most of them with one replica or two.
+                table.replicas.shrink_to_fit();
             }
         }
         Ok(tables)

@@ -230,7 +230,7 @@ async fn old_receipts_are_forgotten(catalog: Catalog) {
         position: Position::Version(2),
         created_ms: NOW,
     };
-    catalog.pin(&name("lake.sales.orders"), &pin).await.unwrap();
+    catalog.pin(&name("lake.sales.orders"), &pin, None).await.unwrap();
     assert_eq!(catalog.expire_versions(3).await.unwrap(), 6);
     let left = catalog.versions((&table.id, "east"), None, 99).await.unwrap();
     let left: Vec<_> = left.iter().map(|version| version.position.to_string()).collect();

@@ -251,14 +251,22 @@ async fn pins_need_a_published_version(catalog: Catalog) {
     let table = name("lake.sales.orders");
     let position = Position::Version(3);
     let pin = Pin { name: "audit_q3".to_owned(), position, created_ms: NOW };
-    let error = catalog.pin(&table, &pin).await.unwrap_err();
+    let error = catalog.pin(&table, &pin, None).await.unwrap_err();
     assert!(matches!(error, CatalogError::NotFound { .. }), "{error}");
     let published = report(&orders, "west", 1, &[version(3, "jump", 1)]);
     catalog.record(&[published], NOW).await.unwrap();
-    catalog.pin(&table, &pin).await.unwrap();
+    let revision = catalog.table(&table).await.unwrap().revision;
+    catalog.pin(&table, &pin, Some(revision)).await.unwrap();
+    // The pin made another revision of the table.
+    for error in [
+        catalog.pin(&table, &pin, Some(revision)).await.unwrap_err(),
+        catalog.unpin(&table, "audit_q3", Some(revision)).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, CatalogError::Changed { .. }), "{error}");
+    }
     assert_eq!(catalog.pins(&orders.id).await.unwrap(), [pin]);
-    catalog.unpin(&table, "audit_q3").await.unwrap();
-    let error = catalog.unpin(&table, "audit_q3").await.unwrap_err();
+    catalog.unpin(&table, "audit_q3", Some(revision + 1)).await.unwrap();
+    let error = catalog.unpin(&table, "audit_q3", None).await.unwrap_err();
     assert!(matches!(error, CatalogError::NotFound { .. }), "{error}");
 }
 

@@ -27,3 +27,5 @@ pub use options::{
 pub use place::Place;
 pub use table::{Table, refuse_twins};
 pub use table_log::TableLog;
+/// What a metastore tells of a Hudi table: [`TableLog::hudi`] finds it.
+pub use table_sync_hudi::Published;

@@ -52,10 +52,10 @@ pub(crate) fn open(
     let mut table = Table {
         source,
         log,
-        targets: Vec::new(),
-        misplaced: Vec::new(),
+        targets: Vec::with_capacity(targets.len()),
+        misplaced: Vec::with_capacity(targets.len()),
         source_location: location,
-        target_locations: Vec::new(),
+        target_locations: Vec::with_capacity(targets.len()),
     };
     for text in targets {
         add_target(&mut table, opener, text, &policy, options)?;

@@ -1,13 +1,15 @@
 //! One target during a pass: what stopped it, and what was done there.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use table_sync_core::{BlockCode, Blocked, Position, ReplicaView};
+use table_sync_core::{BlockCode, Blocked, FileRef, Position, RelPath, ReplicaView, Role};
 use table_sync_store::{ReadError, WriteError};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::report::{Failure, FailureCode};
 use crate::windows::Windows;
@@ -48,6 +50,8 @@ pub(crate) struct Lane {
     pub(crate) copied_bytes: AtomicU64,
     pub(crate) skipped_files: AtomicU64,
     pub(crate) windows: Arc<Windows>,
+    /// When partitions were brought, by the file that makes them.
+    partitions: Mutex<HashMap<RelPath, Instant>>,
 }
 
 impl Lane {
@@ -73,6 +77,7 @@ impl Lane {
             copied_bytes: AtomicU64::new(0),
             skipped_files: AtomicU64::new(0),
             windows,
+            partitions: Mutex::default(),
         }
     }
 
@@ -126,9 +131,19 @@ impl Lane {
         self.ask_first.store(ask, Ordering::Relaxed);
     }
 
-    pub(crate) fn copied(&self, bytes: u64) {
+    pub(crate) fn copied(&self, file: &FileRef, bytes: u64) {
         self.copied_files.fetch_add(1, Ordering::Relaxed);
         self.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if file.role == Role::PartitionMetadata {
+            let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+            partitions.insert(file.path.clone(), Instant::now());
+        }
+    }
+
+    /// When the partition that a file makes was brought; `None` where it was there before.
+    pub(crate) fn brought(&self, file: &RelPath) -> Option<Instant> {
+        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions.get(file).copied()
     }
 
     pub(crate) fn skipped(&self) {

@@ -44,7 +44,7 @@ pub use descriptor::{Descriptor, DescriptorError, descriptor_key, descriptors, p
 pub use erase::erase;
 pub use follow::follow;
 pub use gate::{Admission, TransferGate};
-pub use options::{Options, Root, Source, Target};
+pub use options::{Options, PartitionLead, Root, Source, Target};
 pub use pass::pass;
 pub use progress::{Event, Mismatch, Progress, Quiet};
 pub use receipt::{Pending, Receipt};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use table_sync_core::{FileRef, Place, Position, ReplicaLog, SourceLog, Start};
 use table_sync_store::Store;
+use tokio::time::Instant;
 
 use crate::{Clock, Registration, SystemClock, TransferGate};
 
@@ -83,12 +84,26 @@ pub struct Options {
     /// Remove files that no version needs which was current within this time, on the target's
     /// clock; `None` = never delete anything.
     pub retire: Option<Duration>,
+    /// How long a partition that a commit brings is at a target before the commit is published:
+    /// engines that list partitions first, and look at the table then, would miss its rows.
+    /// `None` = no time at all.
+    pub partition_lead: Option<PartitionLead>,
     /// In whose name the pass works; `None` = nobody's but the person who started it.
     pub registration: Option<Registration>,
     /// Asked before each file is copied, and for its bytes, beside the limits above.
     pub transfer_gate: Option<Arc<dyn TransferGate>>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
+}
+
+/// See [`Options::partition_lead`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionLead {
+    /// How long.
+    pub time: Duration,
+    /// Since when passes of this process bring partitions: one that is found at a target may be
+    /// as new as that.
+    pub since: Instant,
 }
 
 impl Default for Options {
@@ -106,6 +121,7 @@ impl Default for Options {
             believe: false,
             adopt: false,
             retire: None,
+            partition_lead: None,
             registration: None,
             transfer_gate: None,
             clock: Arc::new(SystemClock),

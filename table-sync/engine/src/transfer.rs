@@ -184,7 +184,7 @@ async fn same_store(context: &Context, file: &FileRef, lane: Arc<Lane>) -> Resul
         }
         match store.copy_from(source, &from, &to, &facts.identity, size_bytes).await {
             Ok(copy) if copy.identity.size_bytes == size_bytes => {
-                lane.copied(size_bytes);
+                lane.copied(file, size_bytes);
                 let target = &lane.target.url;
                 let bytes = size_bytes;
                 context.progress.event(Event::FileDone { target, bytes, skipped: false });
@@ -429,7 +429,7 @@ async fn put(
     let checked = expecting(body, source_crc32c);
     match store.upload(&key, bytes, checked, part.on).await {
         Ok(Uploaded { size_bytes, .. }) => {
-            lane.copied(size_bytes);
+            lane.copied(file, size_bytes);
             let target = &lane.target.url;
             context.progress.event(Event::FileDone { target, bytes: size_bytes, skipped: false });
             Attempt::Done

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use futures::future::{BoxFuture, FutureExt as _, join_all, ready};
 use futures::stream::{self, FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use table_sync_core::{
-    Description, Disposition, FileRef, Planned, PlannedKind, Position, Role, SeenCommit,
+    Description, Disposition, FileRef, Planned, PlannedKind, Position, RelPath, Role, SeenCommit,
     SourceError, SourceView,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::key_lengths::KeyLengths;
@@ -61,6 +61,7 @@ struct Ready {
     /// What it needs beside the log, and its bytes as far as the log states them.
     files: u64,
     bytes: u64,
+    partitions: Vec<RelPath>,
 }
 
 type Published = Arc<Mutex<BTreeMap<usize, Vec<Receipt>>>>;
@@ -207,9 +208,9 @@ async fn prepare(
     let taking = lengths.taking();
     let copying = copy_files(context, in_flight, planned, &description, &lengths);
     let (copied, ()) = futures::join!(copying, count(context, &description, &taking));
-    let Copied { files, bytes, warnings } = copied?;
+    let Copied { files, bytes, partitions, warnings } = copied?;
     let description = Arc::new(description);
-    Ok(Ready { planned, lanes, description, warnings, lengths, files, bytes })
+    Ok(Ready { planned, lanes, description, warnings, lengths, files, bytes, partitions })
 }
 
 /// Tells how much a position needs, while it is copied. An error shows in the copying.
@@ -234,6 +235,8 @@ struct Copied {
     files: u64,
     /// As far as the log states them.
     bytes: u64,
+    /// The files that make its partitions, where commits wait for these.
+    partitions: Vec<RelPath>,
     warnings: Vec<String>,
 }
 
@@ -272,6 +275,10 @@ async fn copy_files(
         lengths.look_at(&chunk);
         copied.files += chunk.len() as u64;
         copied.bytes += chunk.iter().filter_map(|file| file.size_bytes).sum::<u64>();
+        if context.options.partition_lead.is_some() {
+            let makes = |file: &&FileRef| file.role == Role::PartitionMetadata;
+            copied.partitions.extend(chunk.iter().filter(makes).map(|file| file.path.clone()));
+        }
         let taking = lengths.taking();
         waiting.extend(chunk.into_iter().map(|file| (file, Arc::clone(&taking))));
     }
@@ -354,6 +361,12 @@ async fn publisher(
             return;
         }
         let target = &lane.target;
+        if let Some(until) = listed(context, lane, &ready.partitions) {
+            tokio::select! {
+                () = lane.halted() => return,
+                () = sleep_until(until) => {}
+            }
+        }
         if let Err(stop) = publish_at(context, view, lane, &ready.description).await {
             lane.halt(stop);
             return;
@@ -374,6 +387,15 @@ async fn publisher(
             receipt: &receipt,
         });
     }
+}
+
+/// From when on the partitions that a position needs are listed by whoever reads there.
+fn listed(context: &Context, lane: &Lane, partitions: &[RelPath]) -> Option<Instant> {
+    let lead = context.options.partition_lead?;
+    // Nobody reads a replica that was never published.
+    lane.replica.head?;
+    let brought = partitions.iter().map(|file| lane.brought(file).unwrap_or(lead.since));
+    Some(brought.max()? + lead.time)
 }
 
 /// What is known of a position that became visible just now.

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use driftless_testdata::builder::{TableBuilder, commit_key};
 use driftless_testdata::fault::{Faults, Kind, Op};
-use sha2::{Digest as _, Sha256};
 use object_store::ObjectStore;
+use sha2::{Digest as _, Sha256};
 use table_sync_core::{BlockCode, PlannedKind, Position, Sha256Digest, TableState};
-use table_sync_engine::{
-    Clock, Event, Mismatch, Pending, Progress, Quiet, Receipt, pass, status,
-};
+use table_sync_engine::{Clock, Event, Mismatch, Pending, Progress, Quiet, Receipt, pass, status};
 
 use crate::rig::{Rig, TABLE, put, version};
 

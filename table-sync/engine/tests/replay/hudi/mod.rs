@@ -9,6 +9,7 @@ mod faults;
 mod first;
 mod looks;
 mod mirror;
+mod partitions;
 mod retire;
 mod rig;
 mod scenarios;

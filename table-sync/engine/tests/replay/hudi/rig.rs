@@ -15,11 +15,12 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use table_sync_core::{Position, TableState};
 use table_sync_engine::{
-    Clock, Event as Happened, Level, Options, Progress, Quiet, Source, Target, TargetReport, pass,
-    verify,
+    Clock, Event as Happened, Level, Options, PartitionLead, Progress, Quiet, Source, Target,
+    TargetReport, pass, verify,
 };
 use table_sync_hudi::{HudiLog, Margin};
 use table_sync_store::Store;
+use tokio::time::Instant;
 
 use super::stamped::{Stamped, Times};
 use super::stopping::{Stopping, Stops};
@@ -127,6 +128,11 @@ impl Rig {
     pub(crate) fn retire(&mut self, retention: Duration) {
         self.options.retire = Some(retention);
         self.options.clock = Arc::new(self.target_times.clone());
+    }
+
+    /// From now on commits wait for their partitions.
+    pub(crate) fn lead(&mut self, time: Duration) {
+        self.options.partition_lead = Some(PartitionLead { time, since: Instant::now() });
     }
 
     /// From now on passes believe that what an earlier one left is as it was.
