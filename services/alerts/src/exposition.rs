@@ -16,7 +16,7 @@ use crate::metric::{self, LATENCY_BUCKETS, Metric};
 const PAGE: usize = 2_000;
 
 /// Exported as zero until they occur, so that a rate sees their first one.
-const VERIFY_FAILURES: [&str; 3] = ["checksum", "missing", "size"];
+const VERIFY_FAILURES: [&str; 3] = ["checksum", "diverged", "size"];
 const HINT_RESULTS: [&str; 3] = ["matched", "refused", "unmatched"];
 
 /// How the text is written.
@@ -110,11 +110,12 @@ pub struct Counts {
     pub passes: u64,
     /// Passes that failed or were blocked, by site.
     pub pass_failures: u64,
-    /// Objects that were not what they should be, by `checksum`, `missing` or `size`.
+    /// Objects that were not what they should be, by `checksum`, `diverged` (of
+    /// a replica's log) or `size`.
     pub verify_failures: BTreeMap<String, u64>,
     /// Storage notifications, by `matched`, `refused` or `unmatched`.
     pub hints: BTreeMap<String, u64>,
-    /// Commits that a look found and no notification had told of.
+    /// Commits that a look or a pass found before any notification told of them.
     pub reconcile_found_missed: u64,
     /// Leases that another node took over.
     pub leases_lost: u64,

@@ -116,11 +116,11 @@ metrics! {
     PASS_FAILURES: Counter "pass_failures_total" [""] [],
         "Passes that failed or were blocked, by site.";
     VERIFY_FAILURES: Counter "verify_failures_total" [""] ["kind"],
-        "Objects at a site that were not what they should be.";
+        "Objects at a site that were not what they should be when a pass looked at them; `diverged`: of a replica's log.";
     HINTS: Counter "hints_total" [""] ["result"],
-        "Storage notifications that arrived, by what became of them.";
+        "Records of storage notifications that arrived, by what became of them.";
     RECONCILE_FOUND_MISSED: Counter "reconcile_found_missed_total" [""] [],
-        "Commits that a look found and no notification had told of.";
+        "Commits that a look or a pass found before any notification told of them.";
     LEASE_LOST: Counter "lease_lost_total" [""] [],
         "Leases of this process that another node took over.";
     BUILD_INFO: Gauge "build_info" [""] ["version"],

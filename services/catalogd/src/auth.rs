@@ -2,6 +2,10 @@
 //!
 //! What a route asks stands beside it in the OpenAPI document: a role, and `all_projects` where a
 //! token of one project is not enough. A route that says nothing asks for the most.
+//!
+//! Stores send hints from where no header can be set. Routes of hints therefore take a token in
+//! the URL as well; only one of the role that may send hints and nothing else, since URLs end up
+//! in logs.
 
 use std::collections::HashMap;
 
@@ -12,6 +16,12 @@ use serde_json::Value;
 
 use crate::error::{Answer, ApiError};
 use crate::token;
+
+/// The security scheme of a token in the URL, as the OpenAPI document names it.
+pub(crate) const IN_URL: &str = "hint";
+
+/// The parameter that such a token is in.
+pub(crate) const URL_PARAMETER: &str = "token";
 
 /// How callers are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,11 +82,11 @@ impl Caller {
 #[derive(Debug)]
 pub(crate) struct NoProject;
 
-/// Finds out who calls.
+/// Finds out who calls. `query`: where a token may be as well, on routes of hints.
 pub(crate) async fn authenticate(
     auth: Auth,
     catalog: &Catalog,
-    headers: &HeaderMap,
+    (headers, query): (&HeaderMap, Option<&str>),
     now_ms: Millis,
 ) -> Answer<Caller> {
     match auth {
@@ -85,20 +95,35 @@ pub(crate) async fn authenticate(
             Ok(Caller::local())
         }
         Auth::Tokens => {
-            let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-            let (scheme, secret) = header
-                .and_then(|header| header.split_once(' '))
-                .ok_or_else(ApiError::unauthenticated)?;
-            if !scheme.eq_ignore_ascii_case("bearer") || !token::is_one(secret.trim()) {
-                return Err(ApiError::unauthenticated());
-            }
+            let header = in_header(headers);
+            let in_url = header.is_none();
+            let secret = header.or_else(|| in_query(query));
+            let secret = secret.filter(|secret| token::is_one(secret));
+            let secret = secret.ok_or_else(ApiError::unauthenticated)?;
             // The digest is what is compared: no time tells how much of a guess was right.
-            let token = catalog.token(&token::sha256(secret.trim()), now_ms).await?;
+            let token = catalog.token(&token::sha256(&secret), now_ms).await?;
             let token = token.ok_or_else(ApiError::unauthenticated)?;
+            if in_url && token.role != Role::Hint {
+                let message = "a token in a URL has the role hint: others may do too much";
+                return Err(ApiError::forbidden(message));
+            }
             let (id, name) = (token.id, token.name);
             Ok(Caller { id, name, role: token.role, project: token.project })
         }
     }
+}
+
+/// The token of a header; an empty one where the header is there and has none.
+fn in_header(headers: &HeaderMap) -> Option<String> {
+    let header = headers.get(AUTHORIZATION)?.to_str().unwrap_or_default();
+    let (scheme, secret) = header.split_once(' ').unwrap_or_default();
+    let bearer = scheme.eq_ignore_ascii_case("bearer");
+    Some(if bearer { secret.trim().to_owned() } else { String::new() })
+}
+
+fn in_query(query: Option<&str>) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
+    pairs.find(|(name, _)| name == URL_PARAMETER).map(|(_, secret)| secret.into_owned())
 }
 
 /// Refuses what a web page makes a browser send: without tokens, nothing else tells it from its
@@ -138,6 +163,9 @@ pub(crate) struct Rule {
     /// `None` = no token is needed.
     role: Option<Role>,
     all_projects: bool,
+    /// Whether it takes hints: a token for hints is enough, which may be in the URL. Nothing that
+    /// a person owns is changed.
+    pub(crate) hints: bool,
     /// Query parameters that it knows.
     pub(crate) query: Vec<String>,
 }
@@ -151,6 +179,9 @@ impl Rule {
     /// Refuses a caller that may not.
     pub(crate) fn check(&self, caller: &Caller) -> Answer<()> {
         let Some(needed) = self.role else { return Ok(()) };
+        if self.hints && caller.role == Role::Hint {
+            return Ok(());
+        }
         if caller.role < needed {
             let message = format!("this needs the role {needed}; the token has {}", caller.role);
             return Err(ApiError::forbidden(message));
@@ -177,9 +208,10 @@ impl Rules {
         for (path, methods) in object(document.get("paths").unwrap_or(&Value::Null)) {
             for (method, operation) in object(&methods) {
                 let action = format!("{} {path}", method.to_ascii_uppercase());
-                let (role, all_projects) = asked(&operation);
-                let query = parameters(&operation);
-                rules.insert(action.clone(), Rule { action, role, all_projects, query });
+                let (role, all_projects, hints) = asked(&operation);
+                let mut query = parameters(&operation);
+                query.extend(hints.then(|| URL_PARAMETER.to_owned()));
+                rules.insert(action.clone(), Rule { action, role, all_projects, hints, query });
             }
         }
         Self(rules)
@@ -206,19 +238,24 @@ impl Rules {
     }
 }
 
-fn asked(operation: &Value) -> (Option<Role>, bool) {
-    let most = (Some(Role::Admin), true);
+/// The role, whether for all projects, and whether hints are taken.
+fn asked(operation: &Value) -> (Option<Role>, bool, bool) {
+    let most = (Some(Role::Admin), true, false);
     let Some(needs) = operation.get("security").and_then(Value::as_array) else { return most };
-    let [need] = needs.as_slice() else { return most };
-    if need.as_object().is_some_and(serde_json::Map::is_empty) {
-        return (None, false);
+    let (need, hints) = match needs.as_slice() {
+        [need] => (need, false),
+        [need, other] if other.get(IN_URL).is_some() => (need, true),
+        _ => return most,
+    };
+    if !hints && need.as_object().is_some_and(serde_json::Map::is_empty) {
+        return (None, false, false);
     }
     let words: Vec<&str> = match need.get("token").and_then(Value::as_array) {
         Some(words) => words.iter().filter_map(Value::as_str).collect(),
         None => return most,
     };
     match words.iter().find_map(|word| Role::parse(word)) {
-        Some(role) => (Some(role), words.contains(&"all_projects")),
+        Some(role) => (Some(role), words.contains(&"all_projects"), hints),
         None => most,
     }
 }
@@ -238,15 +275,23 @@ mod tests {
 
     #[test]
     fn a_route_that_says_nothing_asks_for_the_most() {
+        let most = (Some(Role::Admin), true, false);
         for (operation, expect) in [
-            (r#"{}"#, (Some(Role::Admin), true)),
-            (r#"{"security":[]}"#, (Some(Role::Admin), true)),
-            (r#"{"security":[{"other":[]}]}"#, (Some(Role::Admin), true)),
-            (r#"{"security":[{"token":[]}]}"#, (Some(Role::Admin), true)),
-            (r#"{"security":[{},{"token":["reader"]}]}"#, (Some(Role::Admin), true)),
-            (r#"{"security":[{}]}"#, (None, false)),
-            (r#"{"security":[{"token":["reader"]}]}"#, (Some(Role::Reader), false)),
-            (r#"{"security":[{"token":["admin","all_projects"]}]}"#, (Some(Role::Admin), true)),
+            (r#"{}"#, most),
+            (r#"{"security":[]}"#, most),
+            (r#"{"security":[{"other":[]}]}"#, most),
+            (r#"{"security":[{"token":[]}]}"#, most),
+            (r#"{"security":[{},{"token":["reader"]}]}"#, most),
+            (r#"{"security":[{},{"hint":[]}]}"#, most),
+            (r#"{"security":[{"hint":[]}]}"#, most),
+            (r#"{"security":[{"token":["reader"]},{"token":["admin"]}]}"#, most),
+            (r#"{"security":[{}]}"#, (None, false, false)),
+            (r#"{"security":[{"token":["reader"]}]}"#, (Some(Role::Reader), false, false)),
+            (r#"{"security":[{"token":["admin","all_projects"]}]}"#, most),
+            (
+                r#"{"security":[{"token":["operator"]},{"hint":[]}]}"#,
+                (Some(Role::Operator), false, true),
+            ),
         ] {
             assert_eq!(asked(&serde_json::from_str(operation).unwrap()), expect, "{operation}");
         }

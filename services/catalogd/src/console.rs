@@ -104,7 +104,7 @@ async fn caller(
     headers: HeaderMap,
 ) -> Answer<axum::Json<Looking>> {
     let auth = api.options.auth;
-    let caller = auth::authenticate(auth, api.catalog(), &headers, api.now_ms()).await?;
+    let caller = auth::authenticate(auth, api.catalog(), (&headers, None), api.now_ms()).await?;
     Ok(axum::Json(Looking {
         name: caller.name,
         role: caller.role.to_string(),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,6 +17,7 @@ use driftless_catalog::{
     Priority, Role,
 };
 
+use crate::auth::{IN_URL, URL_PARAMETER};
 use crate::error::{ErrorBody, ErrorDetail};
 use crate::{
     Service, alert, audit, event, feed, health, lag, metrics, node, operation, pin, project,
@@ -64,6 +65,9 @@ impl Modify for Bearer {
         );
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
+        let description = "A token of the role hint, for senders that cannot set a header.";
+        let scheme = ApiKeyValue::with_description(URL_PARAMETER, description);
+        components.add_security_scheme(IN_URL, SecurityScheme::ApiKey(ApiKey::Query(scheme)));
     }
 }
 
@@ -111,7 +115,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(token::revoke))
         .routes(routes!(audit::list))
         .routes(routes!(node::list))
-        .routes(routes!(feed::hint))
+        .routes(routes!(feed::hint, feed::allow))
 }
 
 /// The document, with what all operations share.
@@ -121,10 +125,10 @@ pub(crate) fn document(described: &utoipa::openapi::OpenApi) -> Value {
         describe_words(schemas);
     }
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
-    for (_, methods) in paths.into_iter().flatten() {
+    for (path, methods) in paths.into_iter().flatten() {
         for (method, operation) in methods.as_object_mut().into_iter().flatten() {
             if let Some(operation) = operation.as_object_mut() {
-                complete(method, operation);
+                complete(path, method, operation);
             }
         }
     }
@@ -167,9 +171,9 @@ fn name_schema(name: &str) -> Value {
     }
 }
 
-fn complete(method: &str, operation: &mut Map<String, Value>) {
+fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let public = operation.get("security") == Some(&json!([{}]));
-    let change = method != "get";
+    let (read, change) = (method == "get", !matches!(method, "get" | "options"));
     let query = operation.get("parameters").and_then(Value::as_array).map_or(0, Vec::len) > 0;
     let has_body = operation.contains_key("requestBody");
     let parameters = operation.entry("parameters").or_insert(json!([]));
@@ -178,7 +182,16 @@ fn complete(method: &str, operation: &mut Map<String, Value>) {
             let name = parameter["name"].as_str().unwrap_or_default();
             parameter["schema"] = name_schema(name);
         }
-        parameters.extend(headers(change));
+        if read {
+            parameters.push(if_none_match());
+        }
+        if change {
+            parameters.push(idempotency_key());
+        }
+        // What is made has no tag yet.
+        if change && path.contains('{') {
+            parameters.push(if_match());
+        }
     }
     let mut errors = Vec::new();
     if !public {
@@ -186,7 +199,7 @@ fn complete(method: &str, operation: &mut Map<String, Value>) {
     }
     // Whatever it is, an unknown parameter is refused.
     errors.push(400);
-    if query || change {
+    if (read && query) || change {
         errors.push(404);
     }
     if change {
@@ -207,33 +220,34 @@ fn complete(method: &str, operation: &mut Map<String, Value>) {
     for code in errors {
         answers.insert(code.to_string(), error(code));
     }
-    if !change {
+    if read {
         answers.insert("304".to_owned(), json!({ "description": "It is as `If-None-Match` says" }));
     }
 }
 
-fn headers(change: bool) -> Vec<Value> {
-    let header = |name: &str, description: &str, schema: Value| {
-        json!({
-            "name": name,
-            "in": "header",
-            "description": description,
-            "required": false,
-            "schema": schema,
-        })
-    };
-    let tags = || json!({ "type": "string", "maxLength": 4096 });
-    match change {
-        false => vec![header("If-None-Match", "Tags of what the caller has already", tags())],
-        true => {
-            let key = json!({
-                "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$",
-            });
-            let once = "Sent again with the same key, a request has one effect";
-            let tag = "The tag of what is changed, as it was read; `*` = whatever it is";
-            vec![header("Idempotency-Key", once, key), header("If-Match", tag, tags())]
-        }
-    }
+fn header(name: &str, description: &str, schema: &Value) -> Value {
+    json!({
+        "name": name,
+        "in": "header",
+        "description": description,
+        "required": false,
+        "schema": schema,
+    })
+}
+
+fn if_none_match() -> Value {
+    let tags = json!({ "type": "string", "maxLength": 4096 });
+    header("If-None-Match", "Tags of what the caller has already", &tags)
+}
+
+fn if_match() -> Value {
+    let tags = json!({ "type": "string", "maxLength": 4096 });
+    header("If-Match", "The tag of what is changed, as it was read; `*` = whatever it is", &tags)
+}
+
+fn idempotency_key() -> Value {
+    let key = json!({ "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$" });
+    header("Idempotency-Key", "Sent again with the same key, a request has one effect", &key)
 }
 
 fn error(code: u16) -> Value {

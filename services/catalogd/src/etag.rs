@@ -48,6 +48,12 @@ impl Tag {
         response
     }
 
+    /// Sets it as the answer's to a PUT: 201 where this made the resource.
+    pub(crate) fn on_put(&self, answer: impl IntoResponse) -> Response {
+        let status = if self.revision == 1 { StatusCode::CREATED } else { StatusCode::OK };
+        (status, self.on(answer)).into_response()
+    }
+
     fn has_revision_of(&self, tag: &str) -> bool {
         let parts = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
         let mut parts = parts.unwrap_or_default().split('-');

@@ -9,8 +9,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use driftless_catalog::TableId;
-use http::StatusCode;
+use driftless_catalog::{NewEvent, TableId};
+use http::header::ALLOW;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -19,25 +20,35 @@ use crate::auth::Caller;
 use crate::error::{Answer, ApiError};
 use crate::etag::Expect;
 use crate::hint::{self, Object};
+use crate::metrics::{HintCounters, HintCounts};
 use crate::place::{Place, Scheme, Stores};
+
+/// Who wants to send CloudEvents, and the answer that lets it.
+const ASKING: HeaderName = HeaderName::from_static("webhook-request-origin");
+const ALLOWED: HeaderName = HeaderName::from_static("webhook-allowed-origin");
+const RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate");
 
 /// How long the index is good: other processes change tables as well.
 const FRESH_MS: i64 = 5_000;
 
-/// The index, and when it was made.
+/// The index, and what became of the hints so far.
 #[derive(Debug, Default)]
-pub(crate) struct Feed(Mutex<Option<(i64, Arc<Index>)>>);
+pub(crate) struct Feed {
+    /// With the time when it was made.
+    index: Mutex<Option<(i64, Arc<Index>)>>,
+    pub(crate) counters: HintCounters,
+}
 
 impl Feed {
     /// Makes the next hint read the sources anew.
     pub(crate) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     async fn index(&self, api: &Service) -> Answer<Arc<Index>> {
         let now_ms = api.now_ms();
         let fresh = |made: &i64| (0..FRESH_MS).contains(&(now_ms - made));
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.index.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((_, index)) = known.filter(|(made, _)| fresh(made)) {
             return Ok(index);
         }
@@ -51,7 +62,7 @@ impl Feed {
         }
         let index = Arc::new(index);
         let made = Some((now_ms, index.clone()));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = made;
+        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = made;
         Ok(index)
     }
 }
@@ -111,13 +122,15 @@ pub(crate) struct Confirmed {
 /// Events of S3 (also through SNS or EventBridge), of Cloud Storage (Pub/Sub push or CloudEvents)
 /// and of Azure (Event Grid or CloudEvents). They make the tables that they are about be looked at
 /// now; without them, or when they are wrong, tables are looked at a little later. Subscriptions
-/// of Event Grid are confirmed; those of SNS must be confirmed by hand.
+/// of Event Grid are confirmed. One of SNS is the event `hints.subscription`: whoever reads it
+/// confirms it by opening its `url`. A sender that cannot set a header has a token of the role
+/// `hint` in the URL, as `token`. Hints are not in the audit.
 #[utoipa::path(post, path = "/v1/hints", tag = "hints", operation_id = "hint",
-    request_body(content = Object, content_type = "application/json"),
+    request_body(content((serde_json::Value = "application/json"), (String = "text/plain"))),
     responses(
         (status = 200, description = "The subscription is confirmed", body = Confirmed),
         (status = 202, description = "The tables will be looked at", body = Hinted)),
-    security(("token" = ["operator"])))]
+    security(("token" = ["operator"]), ("hint" = [])))]
 pub(crate) async fn hint(
     State(api): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
@@ -126,25 +139,60 @@ pub(crate) async fn hint(
 ) -> Answer<Response> {
     expect.revision(None)?;
     // SNS sends its JSON as text/plain: the type of the body does not matter here.
-    let hints = hint::parse(&body)
-        .map_err(|error| ApiError::malformed(format!("read the body: {error}")))?;
+    let counters = &api.feed.counters;
+    let hints = hint::parse(&body).map_err(|error| {
+        counters.add(HintCounts { refused: 1, ..HintCounts::default() });
+        ApiError::malformed(format!("read the body: {error}"))
+    })?;
     if let Some(validation_response) = hints.validation {
         return Ok(Json(Confirmed { validation_response }).into_response());
     }
+    if let Some(url) = hints.confirmation {
+        // Only a person opens it: the service goes nowhere because a request says so.
+        tracing::warn!(url, "a subscription of SNS waits for somebody to open its URL");
+        let body = serde_json::json!({ "url": url });
+        let event = NewEvent { kind: "hints.subscription", body };
+        api.catalog().note(&event, api.now_ms()).await?;
+    }
     let index = api.feed.index(&api).await?;
     let mut woken = BTreeSet::new();
-    let (mut matched, mut ignored) = (0, hints.ignored);
+    let (mut matched, mut unmatched) = (0, 0);
     for object in &hints.objects {
         let mut about = index.above(object).filter(|entry| caller.sees(&entry.project)).peekable();
         match about.peek() {
             Some(_) => matched += 1,
-            None => ignored += 1,
+            None => unmatched += 1,
         }
         woken.extend(about.map(|entry| entry.id.clone()));
     }
     let woken: Vec<_> = woken.into_iter().collect();
     api.catalog().wake(&woken).await?;
+    let refused = hints.ignored;
+    let [counted, others, unread] = [matched, unmatched, refused].map(|count| count as u64);
+    counters.add(HintCounts { matched: counted, unmatched: others, refused: unread });
+    let ignored = unmatched + refused;
     Ok((StatusCode::ACCEPTED, Json(Hinted { matched, ignored })).into_response())
+}
+
+/// Let a sender of CloudEvents send
+///
+/// The handshake of the CloudEvents web hook: whoever has a token may send from anywhere, as often
+/// as it likes.
+#[utoipa::path(options, path = "/v1/hints", tag = "hints", operation_id = "allow_hints",
+    params(("WebHook-Request-Origin" = String, Header, description = "Who wants to send")),
+    responses((status = 200, description = "It may", headers(
+        ("WebHook-Allowed-Origin" = String, description = "Who may send"),
+        ("WebHook-Allowed-Rate" = String, description = "Requests a minute; `*` = any")))),
+    security(("token" = ["operator"]), ("hint" = [])))]
+pub(crate) async fn allow(headers: HeaderMap) -> Answer<Response> {
+    let missing = || ApiError::malformed("say who wants to send: WebHook-Request-Origin");
+    let origin = headers.get(&ASKING).filter(|origin| !origin.is_empty()).ok_or_else(missing)?;
+    let mut response = StatusCode::OK.into_response();
+    let answers = response.headers_mut();
+    answers.insert(ALLOWED, origin.clone());
+    answers.insert(RATE, HeaderValue::from_static("*"));
+    answers.insert(ALLOW, HeaderValue::from_static("POST"));
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - Nothing is changed before the attempt is in the audit; where it cannot be written, nothing is
-//!   changed.
+//!   changed. Hints change nothing that a person owns, and are not in it: stores send thousands.
 //! - A change that was begun is carried out whether or not its caller waits for the answer, so that
 //!   the audit has its outcome and its idempotency key the answer.
 //! - Every answer has a request id, and every one that is no success the shape of [`ErrorBody`].
@@ -99,7 +99,7 @@ async fn admit(
     let caller = caller?;
     check(&api, &rule, &caller, &parts)?;
     parts.extensions.insert(caller);
-    if parts.method == Method::HEAD {
+    if parts.method != Method::GET {
         // There are no bytes to make a tag of.
         return Ok(next.run(Request::from_parts(parts, body)).await);
     }
@@ -125,7 +125,9 @@ async fn identify(api: &Service, rule: &Rule, request: &Parts) -> Answer<Caller>
         let message = "without tokens, the service is reached by a loopback address only";
         return Err(ApiError::forbidden(message));
     }
-    auth::authenticate(api.options.auth, api.catalog(), &request.headers, api.now_ms()).await
+    let query = request.uri.query().filter(|_| rule.hints);
+    let from = (&request.headers, query);
+    auth::authenticate(api.options.auth, api.catalog(), from, api.now_ms()).await
 }
 
 fn check(api: &Service, rule: &Rule, caller: &Caller, request: &Parts) -> Answer<()> {
@@ -174,6 +176,7 @@ async fn change(
         Ok(caller) => read(&api, body).await.map(|body| (caller, parts, body)),
         Err(error) => Err(error),
     };
+    let record = (!rule.hints).then_some(record);
     let task = tokio::spawn(async move { audited(&api, record, admitted, next).await });
     task.await.map_err(|_| ApiError::internal())?
 }
@@ -192,14 +195,17 @@ async fn read(api: &Service, body: Body) -> Answer<Bytes> {
 
 async fn audited(
     api: &Service,
-    record: AuditRecord,
+    record: Option<AuditRecord>,
     admitted: Answer<(Caller, Parts, Bytes)>,
     next: Next,
 ) -> Answer<Response> {
-    let audit_id = api.catalog().attempt(&record).await.map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "write the audit failed");
-        ApiError::unavailable("the audit cannot be written: nothing was changed")
-    })?;
+    let audit_id = match &record {
+        Some(record) => Some(api.catalog().attempt(record).await.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "write the audit failed");
+            ApiError::unavailable("the audit cannot be written: nothing was changed")
+        })?),
+        None => None,
+    };
     let response = match admitted {
         Ok((caller, parts, body)) => once(api, caller, (parts, body), next).await,
         Err(error) => Err(error),
@@ -212,7 +218,9 @@ async fn audited(
         _ => "done",
     };
     let ended = (outcome, i64::from(status.as_u16()));
-    if let Err(error) = api.catalog().outcome(&audit_id, ended, api.now_ms()).await {
+    if let Some(id) = audit_id
+        && let Err(error) = api.catalog().outcome(&id, ended, api.now_ms()).await
+    {
         tracing::error!(error = &error as &dyn std::error::Error, "write the audit failed");
     }
     if outcome == "done" {

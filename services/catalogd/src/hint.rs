@@ -17,6 +17,9 @@ use crate::place::Scheme;
 /// Records of one notification.
 const RECORDS_MAX: usize = 10_000;
 
+/// Longest URL that a person is asked to open.
+const URL_BYTES_MAX: usize = 2_048;
+
 /// What a notification says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hints {
@@ -24,8 +27,10 @@ pub(crate) struct Hints {
     pub(crate) objects: Vec<Object>,
     /// Records that are none of the forms, or say nothing of an object.
     pub(crate) ignored: usize,
-    /// The code that a subscription is confirmed with.
+    /// The code that a subscription of Event Grid is confirmed with.
     pub(crate) validation: Option<String>,
+    /// The URL that confirms a subscription of SNS, once somebody opens it.
+    pub(crate) confirmation: Option<String>,
 }
 
 /// An object that changed.
@@ -65,6 +70,13 @@ fn add(value: &Value, hints: &mut Hints) {
 }
 
 fn add_event(event: &Value, hints: &mut Hints) {
+    if text(event, "/Type") == Some("SubscriptionConfirmation") {
+        match text(event, "/SubscribeURL").filter(|url| is_of_sns(url)) {
+            Some(url) => hints.confirmation = Some(url.to_owned()),
+            None => hints.ignored += 1,
+        }
+        return;
+    }
     // SNS wraps the text of another notification.
     let inner = text(event, "/Message").and_then(|text| serde_json::from_str::<Value>(text).ok());
     let event = inner.as_ref().unwrap_or(event);
@@ -87,6 +99,19 @@ fn note(object: Option<Object>, hints: &mut Hints) {
 
 fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer)?.as_str()
+}
+
+/// Whether a URL is one of SNS: a person is asked to open it.
+fn is_of_sns(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    let host = url.host_str().unwrap_or_default();
+    let region = host.strip_prefix("sns.").and_then(|rest| {
+        rest.strip_suffix(".amazonaws.com").or_else(|| rest.strip_suffix(".amazonaws.com.cn"))
+    });
+    let plain = url.username().is_empty() && url.password().is_none() && url.port().is_none();
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let there = region.is_some_and(|region| !region.is_empty() && region.bytes().all(known));
+    url.scheme() == "https" && plain && there && text.len() <= URL_BYTES_MAX
 }
 
 /// A record of S3, MinIO or Ceph. Its key is encoded as a form is.
@@ -182,7 +207,42 @@ mod tests {
             "Timestamp":"2012-05-02T00:54:06.655Z","SignatureVersion":"1","Signature":"EXAMPLE"}}"#
         );
         check(&body, &[object(Scheme::S3, "lake", "wh/day=1/my file.parquet")], 0);
-        check(r#"{"Type":"SubscriptionConfirmation","Message":"You have chosen"}"#, &[], 1);
+    }
+
+    #[test]
+    fn a_subscription_of_sns_waits_for_a_person() {
+        let hints = |url: &str| {
+            let body = format!(
+                r#"{{"Type":"SubscriptionConfirmation","Token":"2336412f37",
+                "TopicArn":"arn:aws:sns:us-west-2:123456789012:MyTopic",
+                "Message":"You have chosen to subscribe to the topic","SubscribeURL":"{url}"}}"#
+            );
+            parse(body.as_bytes()).unwrap()
+        };
+        for url in [
+            "https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f37",
+            "https://sns.cn-north-1.amazonaws.com.cn/?Action=ConfirmSubscription",
+        ] {
+            let found = hints(url);
+            assert_eq!((found.confirmation.as_deref(), found.ignored), (Some(url), 0), "{url}");
+        }
+        for url in [
+            "",
+            "http://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription",
+            "https://sns.us-west-2.amazonaws.com.evil.example/",
+            "https://sns.us-west-2.evil.example/.amazonaws.com",
+            "https://sns.us-west-2.amazonaws.com@evil.example/",
+            "https://user@sns.us-west-2.amazonaws.com/",
+            "https://sns.us-west-2.amazonaws.com:8443/",
+            "https://evil.sns.us-west-2.amazonaws.com/",
+            "https://sns..amazonaws.com/",
+            "https://sns.evil.example.amazonaws.com/",
+            "javascript:alert(1)",
+            &format!("https://sns.us-west-2.amazonaws.com/{}", "a".repeat(2_048)),
+        ] {
+            let found = hints(url);
+            assert_eq!((found.confirmation.as_deref(), found.ignored), (None, 1), "{url}");
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) struct LagRow {
     pending_bytes: Option<i64>,
     /// When the oldest of them was committed.
     oldest_pending_ms: Option<i64>,
+    /// Time until the source may discard what is still needed; `null` = not known, or nothing is.
+    headroom_seconds: Option<f64>,
 }
 
 /// A page of lags.
@@ -104,6 +106,7 @@ pub(crate) async fn list(
                 pending_versions: view.pending_versions,
                 pending_bytes: view.pending_bytes,
                 oldest_pending_ms: view.oldest_pending_ms,
+                headroom_seconds: view.headroom_seconds,
             });
         }
     }

@@ -6,7 +6,7 @@
 //! # Invariants
 //! - What a route asks of its caller stands in the OpenAPI document, which the guard reads: a
 //!   route that says nothing is for administrators.
-//! - Every change is in the audit before it is made, and its outcome after.
+//! - Every change of what a person owns is in the audit before it is made, and its outcome after.
 //! - Every answer that is no success has one shape, and every answer a request id.
 //! - No secret is answered but a new token's, once.
 //!
@@ -59,7 +59,7 @@ use sha2::Sha256;
 
 pub use auth::Auth;
 pub use inspect::{Finding, InspectError, Inspection, Inspector};
-pub use metrics::{Metrics, MetricsError};
+pub use metrics::{HintCounts, Metrics, MetricsError};
 pub use serve::serve;
 
 /// What the service is made of.

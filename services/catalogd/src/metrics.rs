@@ -1,6 +1,7 @@
 //! The metrics of this process and its catalog: a seam, since they are made elsewhere.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -13,8 +14,49 @@ use crate::error::{Answer, ApiError};
 /// Makes the text of the metrics.
 #[async_trait::async_trait]
 pub trait Metrics: Send + Sync {
-    /// The text, and its content type. `accept`: what the caller takes, as its header says.
-    async fn render(&self, accept: &str) -> Result<(&'static str, String), MetricsError>;
+    /// The text, and its content type. `accept`: what the caller takes, as its header says;
+    /// `hints`: what this API was told.
+    async fn render(
+        &self,
+        accept: &str,
+        hints: HintCounts,
+    ) -> Result<(&'static str, String), MetricsError>;
+}
+
+/// Records of notifications since this process was started, by what became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HintCounts {
+    /// They were about a table.
+    pub matched: u64,
+    /// They were about none that their sender may see.
+    pub unmatched: u64,
+    /// They said nothing of an object, or did not read at all.
+    pub refused: u64,
+}
+
+/// Counts records of notifications.
+#[derive(Debug, Default)]
+pub(crate) struct HintCounters {
+    matched: AtomicU64,
+    unmatched: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl HintCounters {
+    pub(crate) fn add(&self, counts: HintCounts) {
+        self.matched.fetch_add(counts.matched, Ordering::Relaxed);
+        self.unmatched.fetch_add(counts.unmatched, Ordering::Relaxed);
+        self.refused.fetch_add(counts.refused, Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> HintCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        HintCounts {
+            matched: read(&self.matched),
+            unmatched: read(&self.unmatched),
+            refused: read(&self.refused),
+        }
+    }
 }
 
 /// The metrics cannot be told.
@@ -37,7 +79,7 @@ pub(crate) async fn metrics(
         return Err(ApiError::unavailable("this process has no metrics"));
     };
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let rendered = metrics.render(accept).await;
+    let rendered = metrics.render(accept, api.feed.counters.counts()).await;
     let (kind, text) = rendered.map_err(|error| ApiError::unavailable(error.message))?;
     Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }

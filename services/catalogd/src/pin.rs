@@ -85,9 +85,9 @@ pub(crate) async fn put(
 ) -> Answer<Json<Pin>> {
     check_label("pin", &name).map_err(|error| ApiError::invalid(error.to_string()))?;
     let found = table::find(&api, &caller, &text).await?;
-    expect.revision(Some(&table::tag(&api, &found, &caller)))?;
+    let expect = expect.revision(Some(&table::tag(&api, &found, &caller)))?;
     let pin = Pin { name, position, created_ms: api.now_ms() };
-    api.catalog().pin(&found.name, &pin).await?;
+    api.catalog().pin(&found.name, &pin, expect).await?;
     let kept = api.catalog().pins(&found.id).await?.into_iter().find(|kept| kept.name == pin.name);
     Ok(Json(kept.unwrap_or(pin)))
 }
@@ -109,7 +109,7 @@ pub(crate) async fn delete(
     expect: Expect,
 ) -> Answer<StatusCode> {
     let found = table::find(&api, &caller, &text).await?;
-    expect.revision(Some(&table::tag(&api, &found, &caller)))?;
-    api.catalog().unpin(&found.name, &name).await?;
+    let expect = expect.revision(Some(&table::tag(&api, &found, &caller)))?;
+    api.catalog().unpin(&found.name, &name, expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }

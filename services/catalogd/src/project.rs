@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::{Extension, Json};
 use driftless_catalog::{Namespace, Project, check_identifier, check_label};
 use http::StatusCode;
@@ -74,9 +74,14 @@ fn namespace_tag(namespace: &Namespace) -> Tag {
     Tag::new(&thing, namespace.revision, &[])
 }
 
-async fn find(api: &Service, caller: &Caller, name: &str) -> Answer<Option<Project>> {
-    let all = api.catalog().projects().await?;
-    Ok(all.into_iter().find(|project| project.name == name && caller.sees(name)))
+/// The revision that a change is meant for.
+async fn meant(
+    (api, caller): (&Service, &Caller),
+    name: &str,
+    expect: &Expect,
+) -> Answer<Option<i64>> {
+    let there = api.catalog().project(name).await?;
+    expect.revision(there.map(|project| tag(&project, caller)).as_ref())
 }
 
 /// List projects
@@ -107,7 +112,8 @@ pub(crate) async fn get(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Answer<Response> {
-    let project = find(&api, &caller, &name).await?;
+    let project = api.catalog().project(&name).await?;
+    let project = project.filter(|project| caller.sees(&project.name));
     let project = project.ok_or_else(|| ApiError::not_found("project", &name))?;
     Ok(tag(&project, &caller).on(Json(project)))
 }
@@ -133,13 +139,10 @@ pub(crate) async fn put(
     if !(1..=SHARE_MAX).contains(&share) {
         return Err(ApiError::invalid(format!("share is {share}: use 1 to {SHARE_MAX}")));
     }
-    let there = find(&api, &caller, &name).await?;
-    let expect = expect.revision(there.map(|project| tag(&project, &caller)).as_ref())?;
+    let expect = meant((&api, &caller), &name, &expect).await?;
     let wanted = (name.as_str(), request.organisation.as_deref(), share);
     let project = api.catalog().put_project(wanted, expect, api.now_ms()).await?;
-    let made = project.revision == 1;
-    let answer = tag(&project, &caller).on(Json(project));
-    Ok((if made { StatusCode::CREATED } else { StatusCode::OK }, answer).into_response())
+    Ok(tag(&project, &caller).on_put(Json(project)))
 }
 
 /// Remove a project
@@ -156,9 +159,8 @@ pub(crate) async fn delete(
     Path(name): Path<String>,
     expect: Expect,
 ) -> Answer<StatusCode> {
-    let there = find(&api, &caller, &name).await?;
-    expect.revision(there.map(|project| tag(&project, &caller)).as_ref())?;
-    api.catalog().remove_project(&name).await?;
+    let expect = meant((&api, &caller), &name, &expect).await?;
+    api.catalog().remove_project(&name, expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::{Extension, Json};
 use driftless_catalog::{
     FoundTable, NewOperation, Operation, OperationKind, Rule, RuleSpec, check_label,
@@ -58,12 +58,13 @@ fn tag(rule: &Rule) -> Tag {
     Tag::new(&thing, rule.revision, &shape)
 }
 
-async fn find(api: &Service, name: &str) -> Answer<Option<Rule>> {
-    Ok(api.catalog().rules().await?.into_iter().find(|rule| rule.name == name))
+async fn there(api: &Service, name: &str) -> Answer<Rule> {
+    api.catalog().rule(name).await?.ok_or_else(|| ApiError::not_found("rule", name))
 }
 
-async fn there(api: &Service, name: &str) -> Answer<Rule> {
-    find(api, name).await?.ok_or_else(|| ApiError::not_found("rule", name))
+/// The revision that a change is meant for.
+async fn meant(api: &Service, name: &str, expect: &Expect) -> Answer<Option<i64>> {
+    expect.revision(api.catalog().rule(name).await?.as_ref().map(tag).as_ref())
 }
 
 /// List discovery rules
@@ -116,11 +117,9 @@ pub(crate) async fn put(
     {
         return Err(ApiError::invalid(format!("there is no site {missing}")));
     }
-    let expect = expect.revision(find(&api, &name).await?.as_ref().map(tag).as_ref())?;
+    let expect = meant(&api, &name, &expect).await?;
     let rule = api.catalog().put_rule(&name, &spec, expect, api.now_ms()).await?;
-    let made = rule.revision == 1;
-    let answer = tag(&rule).on(Json(rule));
-    Ok((if made { StatusCode::CREATED } else { StatusCode::OK }, answer).into_response())
+    Ok(tag(&rule).on_put(Json(rule)))
 }
 
 /// Checks the folder in front of the first `*`.
@@ -150,8 +149,8 @@ pub(crate) async fn delete(
     Path(name): Path<String>,
     expect: Expect,
 ) -> Answer<StatusCode> {
-    expect.revision(find(&api, &name).await?.as_ref().map(tag).as_ref())?;
-    api.catalog().remove_rule(&name).await?;
+    let expect = meant(&api, &name, &expect).await?;
+    api.catalog().remove_rule(&name, expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::{Extension, Json};
 use driftless_catalog::{Site as SiteRecord, check_label};
 use http::StatusCode;
@@ -97,9 +97,14 @@ pub(crate) async fn list(
     Ok(Json(SiteList { sites, next_page_token }))
 }
 
-/// The site of this name.
-pub(crate) async fn find(api: &Service, name: &str) -> Answer<Option<SiteRecord>> {
-    Ok(api.catalog().sites().await?.into_iter().find(|site| site.name == name))
+/// The revision that a change is meant for.
+async fn meant(
+    (api, caller): (&Service, &Caller),
+    name: &str,
+    expect: &Expect,
+) -> Answer<Option<i64>> {
+    let there = api.catalog().site(name).await?;
+    expect.revision(there.map(|record| tag(&record, caller)).as_ref())
 }
 
 /// Get a site
@@ -112,7 +117,8 @@ pub(crate) async fn get(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Answer<Response> {
-    let record = find(&api, &name).await?.ok_or_else(|| ApiError::not_found("site", &name))?;
+    let record = api.catalog().site(&name).await?;
+    let record = record.ok_or_else(|| ApiError::not_found("site", &name))?;
     Ok(tag(&record, &caller).on(Json(Site::of(record, &caller))))
 }
 
@@ -143,13 +149,10 @@ pub(crate) async fn put(
             Place::resolve(&url, &stores).map_err(refused)?
         }
     };
-    let there = find(&api, &name).await?;
-    let expect = expect.revision(there.map(|record| tag(&record, &caller)).as_ref())?;
+    let expect = meant((&api, &caller), &name, &expect).await?;
     let record = SiteRecord { name, url, region, revision: 0, created_ms: 0 };
     let record = api.catalog().put_site(&record, expect, api.now_ms()).await?;
-    let made = record.revision == 1;
-    let answer = tag(&record, &caller).on(Json(Site::of(record, &caller)));
-    Ok((if made { StatusCode::CREATED } else { StatusCode::OK }, answer).into_response())
+    Ok(tag(&record, &caller).on_put(Json(Site::of(record, &caller))))
 }
 
 /// Remove a site
@@ -165,8 +168,7 @@ pub(crate) async fn delete(
     Path(name): Path<String>,
     expect: Expect,
 ) -> Answer<StatusCode> {
-    let there = find(&api, &name).await?;
-    expect.revision(there.map(|record| tag(&record, &caller)).as_ref())?;
-    api.catalog().remove_site(&name).await?;
+    let expect = meant((&api, &caller), &name, &expect).await?;
+    api.catalog().remove_site(&name, expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }

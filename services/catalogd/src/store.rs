@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::{Extension, Json};
 use driftless_catalog::{OptionValue, StoreRecord, check_label};
 use http::StatusCode;
@@ -21,6 +21,9 @@ use crate::place::{Place, Scheme};
 
 /// Options of one store.
 const OPTIONS_MAX: usize = 64;
+
+/// Projects that one store names.
+const PROJECTS_MAX: usize = 1_000;
 
 /// What environment variables must begin with: the daemon's other secrets are out of reach.
 const ENV_PREFIX: &str = "DRIFTLESS_STORE_";
@@ -51,6 +54,9 @@ pub(crate) struct Store {
     /// Options as `object_store` names them.
     #[serde(skip_serializing_if = "Option::is_none")]
     options: Option<BTreeMap<String, OptionValue>>,
+    /// Projects whose tables may use it; none = all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    projects: Option<Vec<String>>,
     /// Grows with each change.
     revision: i64,
     /// When it was made.
@@ -65,6 +71,7 @@ impl Store {
             url: whole.then_some(record.url),
             region: record.region,
             options: whole.then_some(record.options),
+            projects: whole.then_some(record.projects),
             revision: record.revision,
             created_ms: record.created_ms,
         }
@@ -91,6 +98,11 @@ pub(crate) struct StoreRequest {
     /// `{"env": "DRIFTLESS_STORE_..."}` or `{"file": "NAME"}`.
     #[serde(default)]
     options: BTreeMap<String, OptionValue>,
+    /// Projects whose tables may use it, as a source and through sites; none = all. Tables that
+    /// are registered already stay.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    projects: Vec<String>,
 }
 
 /// A page of stores.
@@ -129,8 +141,14 @@ pub(crate) async fn list(
     Ok(Json(StoreList { stores, next_page_token }))
 }
 
-async fn find(api: &Service, name: &str) -> Answer<Option<StoreRecord>> {
-    Ok(api.catalog().stores().await?.into_iter().find(|store| store.name == name))
+/// The revision that a change is meant for.
+async fn meant(
+    (api, caller): (&Service, &Caller),
+    name: &str,
+    expect: &Expect,
+) -> Answer<Option<i64>> {
+    let there = api.catalog().store(name).await?;
+    expect.revision(there.map(|record| tag(&record, caller)).as_ref())
 }
 
 /// Get a store
@@ -143,7 +161,8 @@ pub(crate) async fn get(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Answer<Response> {
-    let record = find(&api, &name).await?.ok_or_else(|| ApiError::not_found("store", &name))?;
+    let record = api.catalog().store(&name).await?;
+    let record = record.ok_or_else(|| ApiError::not_found("store", &name))?;
     Ok(tag(&record, &caller).on(Json(Store::of(record, &caller))))
 }
 
@@ -166,14 +185,13 @@ pub(crate) async fn put(
     check_url(&api, &request.url)?;
     check_options(&request.options)?;
     check_region(request.region.as_deref())?;
-    let there = find(&api, &name).await?;
-    let expect = expect.revision(there.map(|record| tag(&record, &caller)).as_ref())?;
-    let StoreRequest { url, region, options } = request;
-    let record = StoreRecord { name, url, region, options, revision: 0, created_ms: 0 };
+    check_projects(&api, &request.projects).await?;
+    let expect = meant((&api, &caller), &name, &expect).await?;
+    let StoreRequest { url, region, options, projects } = request;
+    let (revision, created_ms) = (0, 0);
+    let record = StoreRecord { name, url, region, options, projects, revision, created_ms };
     let record = api.catalog().put_store(&record, expect, api.now_ms()).await?;
-    let made = record.revision == 1;
-    let answer = tag(&record, &caller).on(Json(Store::of(record, &caller)));
-    Ok((if made { StatusCode::CREATED } else { StatusCode::OK }, answer).into_response())
+    Ok(tag(&record, &caller).on_put(Json(Store::of(record, &caller))))
 }
 
 /// Remove a store
@@ -189,9 +207,8 @@ pub(crate) async fn delete(
     Path(name): Path<String>,
     expect: Expect,
 ) -> Answer<StatusCode> {
-    let there = find(&api, &name).await?;
-    expect.revision(there.map(|record| tag(&record, &caller)).as_ref())?;
-    api.catalog().remove_store(&name).await?;
+    let expect = meant((&api, &caller), &name, &expect).await?;
+    api.catalog().remove_store(&name, expect).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -204,6 +221,19 @@ pub(crate) fn check_url(api: &Service, url: &str) -> Answer<Place> {
         return Err(refused("this folder of the service's machine may not be used; start the service with --allow-files, or name an object store".to_owned()));
     }
     Ok(place)
+}
+
+async fn check_projects(api: &Service, projects: &[String]) -> Answer<()> {
+    let refused = |why: String| ApiError::invalid(format!("projects: {why}"));
+    if projects.len() > PROJECTS_MAX {
+        return Err(refused(format!("name {PROJECTS_MAX} at most")));
+    }
+    for project in projects {
+        if api.catalog().project(project).await?.is_none() {
+            return Err(refused(format!("there is no project {project}")).with("field", "projects"));
+        }
+    }
+    Ok(())
 }
 
 fn check_options(options: &BTreeMap<String, OptionValue>) -> Answer<()> {

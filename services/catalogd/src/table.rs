@@ -112,8 +112,8 @@ pub(crate) struct SiteView {
     since_ms: i64,
     /// Why the table is not in step, where there is a reason.
     reason: Option<Reason>,
-    /// Time until the source may discard what is still needed; `null` = not known.
-    headroom_seconds: Option<f64>,
+    /// Time until the source may discard what is still needed; `null` = not known, or nothing is.
+    pub(crate) headroom_seconds: Option<f64>,
 }
 
 /// The replica that readers are shown until the one that takes its place is whole.

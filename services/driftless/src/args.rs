@@ -16,14 +16,14 @@ mod hudi;
 mod service;
 
 use self::help::{
-    AFTER_HELP, CATALOG_HELP, CATALOGD_HELP, COMPLETIONS_HELP, DEMO_HELP, INSPECT_HELP, LAG_HELP,
-    PLAN_HELP, PROBE_HELP, PUT_HELP, SERVE_HELP, STATUS_HELP, SYNC_HELP, SYNCD_HELP, TABLE_HELP,
-    TOKEN_HELP, VERIFY_HELP, WATCH_HELP,
+    AFTER_HELP, CATALOG_HELP, CATALOGD_HELP, COMPLETIONS_HELP, DEMO_HELP, ENGINES_HELP,
+    INSPECT_HELP, LAG_HELP, METASTORED_HELP, PLAN_HELP, PROBE_HELP, PUT_HELP, SERVE_HELP,
+    STATUS_HELP, SYNC_HELP, SYNCD_HELP, TABLE_HELP, TOKEN_HELP, VERIFY_HELP, WATCH_HELP,
 };
 use self::hudi::HudiArgs;
 pub(crate) use self::service::{
-    Api, Catalog, Catalogd, Database, Kind, Lag, Named, Put, Register, Serve, Server, Syncd, Table,
-    Token, Watch, Work,
+    Api, Catalog, Catalogd, Database, Engine, Engines, EnginesOf, Kind, Lag, Metastore, Metastored,
+    Named, Put, Register, Serve, Server, SparkVersion, Syncd, Table, Token, Watch, Work,
 };
 
 const LONG_ABOUT: &str = "\
@@ -172,6 +172,9 @@ pub(crate) enum Command {
     /// Run the API and the console of the service
     #[command(after_help = CATALOGD_HELP)]
     Catalogd(Catalogd),
+    /// Run metastores by which engines find tables
+    #[command(after_help = METASTORED_HELP)]
+    Metastored(Metastored),
     /// Tokens for the API
     #[command(subcommand, after_help = TOKEN_HELP)]
     Token(Token),
@@ -184,6 +187,9 @@ pub(crate) enum Command {
     /// Tables of the service
     #[command(subcommand, after_help = TABLE_HELP)]
     Table(Table),
+    /// Print ready configuration for an engine that reads a site
+    #[command(after_help = ENGINES_HELP)]
+    Engines(EnginesOf),
     /// Show which tables of the service are behind, the longest lag first
     #[command(after_help = LAG_HELP)]
     Lag(Lag),

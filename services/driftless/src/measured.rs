@@ -1,10 +1,11 @@
 //! Metrics of this process: what the catalog knows, and what the daemon counted.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use driftless_alerts::{Config, Counts, Format, Latency, render};
 use driftless_catalog::Catalog;
-use driftless_catalogd::{Metrics, MetricsError};
+use driftless_catalogd::{HintCounts, Metrics, MetricsError};
 use driftless_syncd::Counters;
 use table_sync_core::with_causes;
 
@@ -29,8 +30,10 @@ impl Measured {
         Self { catalog, tables, counters, latency: Mutex::default() }
     }
 
-    fn counts(&self) -> Counts {
-        let Some(counters) = &self.counters else { return Counts::default() };
+    fn counts(&self, hints: HintCounts) -> Counts {
+        let HintCounts { matched, unmatched, refused } = hints;
+        let hints = named([("matched", matched), ("unmatched", unmatched), ("refused", refused)]);
+        let Some(counters) = &self.counters else { return Counts { hints, ..Counts::default() } };
         let mut latency = self.latency.lock().unwrap_or_else(PoisonError::into_inner);
         for latency_ms in counters.take_latencies_ms() {
             let latency_ms = u32::try_from(latency_ms.max(0)).unwrap_or(u32::MAX);
@@ -47,18 +50,32 @@ impl Measured {
             source_looks: counted.looks,
             passes: counted.passes,
             pass_failures: counted.failures,
+            verify_failures: named([
+                ("size", counted.other_sizes),
+                ("checksum", counted.other_checksums),
+                ("diverged", counted.other_writers),
+            ]),
+            hints,
+            reconcile_found_missed: counted.missed,
             leases_lost: counted.leases_lost,
-            ..Counts::default()
         }
     }
 }
 
+fn named<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {
+    counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
 #[async_trait::async_trait]
 impl Metrics for Measured {
-    async fn render(&self, accept: &str) -> Result<(&'static str, String), MetricsError> {
+    async fn render(
+        &self,
+        accept: &str,
+        hints: HintCounts,
+    ) -> Result<(&'static str, String), MetricsError> {
         let format = Format::of_accept(accept);
         let config = Config { tables: self.tables.clone(), format, ..Config::default() };
-        let text = render(&self.catalog, &self.counts(), now_ms(), &config).await;
+        let text = render(&self.catalog, &self.counts(hints), now_ms(), &config).await;
         let text = text.map_err(|error| MetricsError { message: with_causes(&error) })?;
         Ok((format.content_type(), text))
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
+use driftless_syncd::BLOCKING_THREADS;
 use tokio::time::{sleep, timeout};
 
 use crate::args::{Cli, Command, Globals};
@@ -57,7 +58,10 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Exit {
     let output = Output::new(&globals);
     let screen = Screen::new(globals.quiet);
     output::log::start(&globals, &screen);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -68,7 +72,10 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Exit {
         }
     };
     let following = matches!(&command, Command::Sync(sync) if sync.follow);
-    let serves = matches!(&command, Command::Serve(_) | Command::Syncd(_) | Command::Catalogd(_));
+    let serves = matches!(
+        &command,
+        Command::Serve(_) | Command::Syncd(_) | Command::Catalogd(_) | Command::Metastored(_)
+    );
     let exit = runtime.block_on(async {
         let carried_out = carry_out(command, globals, output, screen.clone());
         if serves {
@@ -105,10 +112,14 @@ async fn carry_out(command: Command, globals: Globals, output: Output, screen: S
             Command::Serve(args) => service::serve(&setting, &args, interrupted()).await,
             Command::Syncd(args) => service::syncd(&setting, &args, interrupted()).await,
             Command::Catalogd(args) => service::catalogd(&setting, &args, interrupted()).await,
+            Command::Metastored(args) => {
+                service::metastores::metastored(&setting, &args, interrupted()).await
+            }
             Command::Token(args) => service::token::run(&setting, &args).await,
             Command::Catalog(args) => service::catalog::run(&setting, &args).await,
             Command::Put(args) => service::tables::put(&setting, &args).await,
             Command::Table(args) => service::tables::table(&setting, &args).await,
+            Command::Engines(args) => service::engines::run(&setting, &args).await,
             Command::Lag(args) => service::tables::lag(&setting, &args).await,
             Command::Watch(args) => service::tables::watch(&setting, &args).await,
             Command::Completions { .. } => Ok(Exit::Done),

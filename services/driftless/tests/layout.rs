@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Our own crates, and the crates of ours that each may name as a dependency. Test dependencies
 /// are free.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("table-sync-core", &[]),
     ("table-sync-store", &["table-sync-core"]),
     ("table-sync-delta", &["table-sync-core"]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("driftless-catalog", &["table-sync-core"]),
     ("driftless-alerts", &["table-sync-core", "driftless-catalog"]),
     ("driftless-catalogd", &["table-sync-core", "driftless-catalog"]),
+    ("driftless-metastored", &["table-sync-core", "driftless-catalog", "driftless-wire"]),
     (
         "driftless-syncd",
         &[

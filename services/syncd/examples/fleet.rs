@@ -17,8 +17,15 @@ use driftless_syncd::{Daemon, Options};
 use table_sync_engine::{Clock as _, SystemClock};
 use tokio::time::{Instant, sleep, sleep_until};
 
-#[tokio::main]
-async fn main() {
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(driftless_syncd::BLOCKING_THREADS)
+        .build();
+    runtime.unwrap().block_on(measure());
+}
+
+async fn measure() {
     let arguments: Vec<u64> = std::env::args().skip(1).map(|text| text.parse().unwrap()).collect();
     let (tables, seconds) = (arguments[0], arguments[1]);
     let rate = arguments.get(2).copied().unwrap_or(0);

@@ -27,6 +27,12 @@ const ERASE_EVERY: Duration = Duration::from_secs(30);
 /// Events are kept this long.
 const EVENTS_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 
+/// Records of the audit that are removed at once, so that no change waits for long.
+const AUDIT_BATCH: u64 = 1_000;
+
+/// How often that is done in one turn.
+const AUDIT_BATCHES_MAX: usize = 100;
+
 /// Receipts of each replica that are kept.
 const RECEIPTS_KEPT: i64 = 10_000;
 
@@ -66,6 +72,17 @@ async fn expire(shared: &Shared) -> Result<(), CatalogError> {
     let now_ms = shared.options.clock.now_ms();
     shared.options.catalog.expire_events(now_ms - EVENTS_KEPT_MS).await?;
     shared.options.catalog.expire_versions(RECEIPTS_KEPT).await?;
+    expire_audit(shared, now_ms).await
+}
+
+async fn expire_audit(shared: &Shared, now_ms: i64) -> Result<(), CatalogError> {
+    let kept_ms = i64::try_from(shared.options.audit_kept.as_millis()).unwrap_or(i64::MAX);
+    for _ in 0..AUDIT_BATCHES_MAX {
+        let before_ms = now_ms.saturating_sub(kept_ms);
+        if shared.options.catalog.expire_audit(before_ms, AUDIT_BATCH).await? < AUDIT_BATCH {
+            break;
+        }
+    }
     Ok(())
 }
 

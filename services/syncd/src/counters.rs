@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use table_sync_engine::Mismatch;
+
 /// Latencies that are kept until somebody takes them, at most.
 const LATENCIES_MAX: usize = 100_000;
 
@@ -17,6 +19,10 @@ pub struct Counters {
     looks: AtomicU64,
     passes: AtomicU64,
     failures: AtomicU64,
+    missed: AtomicU64,
+    other_sizes: AtomicU64,
+    other_checksums: AtomicU64,
+    other_writers: AtomicU64,
     leases_lost: AtomicU64,
     latencies_ms: Mutex<Vec<i64>>,
 }
@@ -40,6 +46,14 @@ pub struct Counts {
     pub passes: u64,
     /// Passes that failed or were blocked, at a site.
     pub failures: u64,
+    /// Commits that a look or a pass found before any notification told of them.
+    pub missed: u64,
+    /// Objects at sites that had another size than they should have.
+    pub other_sizes: u64,
+    /// Objects at sites that had another checksum than the source's.
+    pub other_checksums: u64,
+    /// Replicas that were found to hold what somebody else wrote.
+    pub other_writers: u64,
     /// Leases that another node took over.
     pub leases_lost: u64,
 }
@@ -78,6 +92,22 @@ impl Counters {
         self.failures.fetch_add(u64::from(failed), Ordering::Relaxed);
     }
 
+    pub(crate) fn missed(&self, commits: u64) {
+        self.missed.fetch_add(commits, Ordering::Relaxed);
+    }
+
+    pub(crate) fn mismatched(&self, what: Mismatch) {
+        let counter = match what {
+            Mismatch::Size => &self.other_sizes,
+            Mismatch::Checksum => &self.other_checksums,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn diverged(&self) {
+        self.other_writers.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn lease_lost(&self) {
         self.leases_lost.fetch_add(1, Ordering::Relaxed);
     }
@@ -94,6 +124,10 @@ impl Counters {
             looks: read(&self.looks),
             passes: read(&self.passes),
             failures: read(&self.failures),
+            missed: read(&self.missed),
+            other_sizes: read(&self.other_sizes),
+            other_checksums: read(&self.other_checksums),
+            other_writers: read(&self.other_writers),
             leases_lost: read(&self.leases_lost),
         }
     }

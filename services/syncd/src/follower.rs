@@ -6,6 +6,7 @@
 //!
 //! # Invariants
 //! - At most one pass at a time works on a replica.
+//! - What is not done most of the time is boxed while it is: a table that waits is small.
 //! - Nothing here outlives the loop: dropping it stops whatever it does, at once, and the next
 //!   owner finds what was published.
 
@@ -13,11 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driftless_catalog::transition::Desired;
-use driftless_catalog::{Table, TableId};
+use driftless_catalog::{Policy, Table, TableId};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use table_sync_core::SourceError;
-use table_sync_engine::{FailureCode, PassReport, Quiet, Registration, TargetStatus, pass, status};
+use table_sync_engine::{
+    FailureCode, PartitionLead, PassReport, Quiet, Registration, TargetStatus, pass, status,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -100,7 +103,7 @@ impl Follower {
     pub(crate) async fn run(mut self) -> Ended {
         let mut wait = RETRY_MIN;
         loop {
-            let turn = match self.load().await {
+            let turn = match Box::pin(self.load()).await {
                 Ok(Some(table)) => {
                     wait = RETRY_MIN;
                     self.turn(table).await
@@ -149,11 +152,11 @@ impl Follower {
         }
         let targets: Vec<_> =
             table.replicas.iter().map(|replica| replica.location.clone()).collect();
-        let opened = self.shared.stores.table(&table.source, &targets, &table.policy).await;
-        match opened {
+        let opened = self.shared.stores.table(&table.source, &targets, &table.policy);
+        match Box::pin(opened).await {
             Ok(opened) => Loop::new(self, table, opened).run().await,
             Err(error) => {
-                self.report_trouble(&table, error.message()).await;
+                Box::pin(self.report_trouble(&table, error.message())).await;
                 match self.pause(RETRY_MAX).await {
                     true => Turn::End(Ended::Stopped),
                     false => Turn::Reload,
@@ -198,6 +201,8 @@ impl<'a> Loop<'a> {
             failed: 0,
             pass_by: now,
             in_step: false,
+            is_told: false,
+            is_untold: false,
         });
         let places = places.collect();
         let most = Duration::from_secs(table.policy.poll_seconds);
@@ -207,7 +212,7 @@ impl<'a> Loop<'a> {
     }
 
     async fn run(mut self) -> Turn {
-        if let Err(error) = self.take_operations().await {
+        if let Err(error) = Box::pin(self.take_operations()).await {
             tracing::warn!(table = %self.table.name, %error, "read the table's operations");
         }
         loop {
@@ -223,12 +228,12 @@ impl<'a> Loop<'a> {
             tokio::select! {
                 biased;
                 _ = self.follower.word.changed() => {
-                    if let Some(turn) = self.told().await {
+                    if let Some(turn) = Box::pin(self.told()).await {
                         return turn;
                     }
                 }
                 Some((at, work)) = self.working.next(), if !self.working.is_empty() => {
-                    if let Some(ended) = self.settle(&at, work).await {
+                    if let Some(ended) = Box::pin(self.settle(&at, work)).await {
                         return Turn::End(ended);
                     }
                 }
@@ -259,7 +264,7 @@ impl<'a> Loop<'a> {
         let mut head = None;
         for at in &group {
             let Some(place) = self.places.get_mut(*at) else { continue };
-            place.busy = Some(now);
+            place.begin(now);
             looks = looks && place.in_step && place.pass_by > now;
             head = place.progress.source_head;
         }
@@ -328,6 +333,7 @@ impl<'a> Loop<'a> {
             transfers: shared.options.transfers,
             retry_budget: shared.options.retry_budget,
             retire: policy.retention_seconds.map(Duration::from_secs),
+            partition_lead: partition_lead(policy, shared.began),
             clock: Arc::clone(&shared.options.clock),
             transfer_gate: Some(shared.transfer_gate(self.flow())),
             registration: Some(Registration {
@@ -383,6 +389,7 @@ impl<'a> Loop<'a> {
     async fn settle_pass(&mut self, group: &[usize], report: &PassReport) -> Option<Ended> {
         let shared = Arc::clone(&self.follower.shared);
         let now_ms = shared.options.clock.now_ms();
+        self.count_untold(group, report);
         let known = |at: &usize| self.places.get(*at).and_then(|place| place.progress.source_head);
         if let Some(committed_ms) = report.source_head_ms
             && group.iter().filter_map(known).max() < report.source_head
@@ -396,11 +403,11 @@ impl<'a> Loop<'a> {
                 return Some(Ended::Fenced(found));
             }
             let Some(place) = self.places.get_mut(*at) else { continue };
+            shared.count(&self.table, target, place.progress.condition);
             let said = place.owner.of_pass(report, target, &place.progress, now_ms);
             if let Some(progress) = &said.progress {
                 place.progress.clone_from(progress);
             }
-            shared.count(&self.table, target);
             shared.recorder.report(said).await;
             let began = place.busy;
             place.settle(report, target, wait);
@@ -412,6 +419,17 @@ impl<'a> Loop<'a> {
         }
         self.end_operations().await;
         None
+    }
+
+    /// Counts commits that no site was known to be behind by, and that nobody told of.
+    fn count_untold(&self, group: &[usize], report: &PassReport) {
+        let known = self.places.iter().filter_map(|place| place.progress.source_head).max();
+        if report.source_head <= known {
+            return;
+        }
+        let places = group.iter().filter_map(|at| self.places.get(*at));
+        let untold = places.zip(&report.targets).map(|(place, target)| place.untold(target, known));
+        self.follower.shared.counters.missed(untold.max().unwrap_or_default());
     }
 
     async fn settle_survey(&mut self, group: &[usize], statuses: &[TargetStatus]) {
@@ -451,16 +469,21 @@ impl<'a> Loop<'a> {
         if let Err(error) = self.take_operations().await {
             tracing::warn!(table = %self.table.name, %error, "read the table's operations");
         }
-        // A hint, or a wish of a person: look now, whatever was planned.
+        // A hint, or a wish of a person.
         let now = Instant::now();
         for (at, place) in self.places.iter_mut().enumerate() {
-            place.due = now;
+            place.tell(now);
             if self.operations.iter().any(|asked| asked.waits.contains(&at)) {
                 place.in_step = false;
             }
         }
         None
     }
+}
+
+fn partition_lead(policy: &Policy, since: Instant) -> Option<PartitionLead> {
+    let time = Duration::from_secs(policy.hudi_partition_lead_seconds);
+    (!time.is_zero()).then_some(PartitionLead { time, since })
 }
 
 fn locations(table: &Table) -> Vec<(&str, u32)> {

@@ -29,6 +29,10 @@ mod stores;
 mod throttle;
 mod timetable;
 
+/// Threads for calls of the file system that a process needs at most: they wait for one disk, and
+/// each more costs memory.
+pub const BLOCKING_THREADS: usize = 32;
+
 pub use counters::{Counters, Counts};
 pub use node::Daemon;
 pub use options::Options;

@@ -41,6 +41,8 @@ pub struct Options {
     pub looks_per_second: NonZeroU64,
     /// How long one operation is retried before it counts as failed.
     pub retry_budget: Duration,
+    /// How long records of the audit are kept.
+    pub audit_kept: Duration,
     /// How long a stop may take.
     pub drain: Duration,
     /// Told when something in the catalog was changed by this process.
@@ -67,6 +69,7 @@ impl Options {
             poll_least: Duration::from_secs(1),
             looks_per_second: NonZeroU64::MIN.saturating_add(499),
             retry_budget: Duration::from_secs(20),
+            audit_kept: Duration::from_secs(400 * 24 * 60 * 60),
             drain: Duration::from_secs(10),
             changed: Arc::new(Notify::new()),
             clock: Arc::new(SystemClock),

@@ -3,7 +3,7 @@
 use driftless_catalog::status::Condition;
 use driftless_catalog::{NewEvent, Progress, Report, Version};
 use table_sync_core::{PlannedKind, TableState};
-use table_sync_engine::{PassReport, Receipt, TargetReport, TargetStatus};
+use table_sync_engine::{PassReport, Pending, Receipt, TargetReport, TargetStatus};
 
 /// Whose report it is.
 #[derive(Debug, Clone)]
@@ -64,6 +64,9 @@ impl Owner {
             now.pending_versions = i64::try_from(lag.versions).ok();
             let age_ms = i64::try_from(lag.ms).unwrap_or(i64::MAX);
             now.oldest_pending_ms = (lag.versions > 0).then(|| now_ms.saturating_sub(age_ms));
+            // A source that could not be asked this time keeps things no shorter than before.
+            let deadline_ms = status.deadline_ms.or(before.deadline_ms);
+            now.deadline_ms = deadline_ms.filter(|_| lag.versions > 0);
             now.pending_bytes = status.lag_bytes.and_then(|bytes| i64::try_from(bytes).ok());
         }
         Report { progress: Some(now), ..self.report() }
@@ -117,8 +120,17 @@ fn progress(pass: &PassReport, target: &TargetReport, before: &Progress, now_ms:
             None => before.oldest_pending_ms,
         },
         moved_ms: if moved { Some(now_ms) } else { before.moved_ms },
-        deadline_ms: before.deadline_ms,
+        deadline_ms: match pending {
+            Some(pending) => deadline_ms(target, pending, before),
+            None => before.deadline_ms,
+        },
     }
+}
+
+/// What was known of the same commit before holds where nothing newer is known.
+fn deadline_ms(target: &TargetReport, pending: &Pending, before: &Progress) -> Option<i64> {
+    let is_same = pending.versions > 0 && pending.oldest_ms == before.oldest_pending_ms;
+    target.deadline_ms.or(before.deadline_ms.filter(|_| is_same))
 }
 
 type Reason = (Condition, Option<String>, Option<String>, Option<String>);

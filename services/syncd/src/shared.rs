@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use driftless_catalog::status::Condition;
 use driftless_catalog::{CatalogError, Priority, Table};
+use table_sync_core::TableState;
 use table_sync_engine::{Admission, TargetReport, TransferGate};
 use tokio::time::Instant;
 
@@ -30,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     /// This start of this node.
     pub(crate) node: String,
+    /// When it began.
+    pub(crate) began: Instant,
     pub(crate) recorder: Recorder,
     pub(crate) stores: Stores,
     pub(crate) counters: Arc<Counters>,
@@ -54,6 +58,7 @@ impl Shared {
             looks: Mutex::default(),
             shares: Mutex::default(),
             node,
+            began: Instant::now(),
             recorder,
             options,
         }
@@ -103,9 +108,12 @@ impl Shared {
         }
     }
 
-    /// Counts what a pass did at one site.
-    pub(crate) fn count(&self, table: &Table, target: &TargetReport) {
+    /// Counts what a pass did at one site, and was `before` it.
+    pub(crate) fn count(&self, table: &Table, target: &TargetReport, before: Condition) {
         self.counters.passed(target.failure.is_some() || target.blocked.is_some());
+        if target.state == TableState::Diverged && before != Condition::Diverged {
+            self.counters.diverged();
+        }
         let most_ms = i64::try_from(table.policy.lag_target_seconds() * 1_000).unwrap_or(i64::MAX);
         for receipt in &target.receipts {
             let Some(committed_ms) = receipt.committed_ms else { continue };

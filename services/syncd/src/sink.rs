@@ -55,6 +55,7 @@ impl Progress for Sink {
                 self.source_answers();
             }
             Event::FileDone { bytes, skipped: false, .. } => self.counters.copied(bytes),
+            Event::Mismatch { what, .. } => self.counters.mismatched(what),
             // The report of the whole pass says it again.
             Event::Published { target, receipt, .. } => {
                 if let Some(owner) = self.owners.get(target) {

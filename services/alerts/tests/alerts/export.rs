@@ -48,7 +48,7 @@ fn counts() -> Counts {
         counts.publish_latency.observe(seconds);
     }
     counts.hints.insert("matched".to_owned(), 5);
-    counts.verify_failures.insert("length".to_owned(), 1);
+    counts.verify_failures.insert("size".to_owned(), 1);
     counts
 }
 

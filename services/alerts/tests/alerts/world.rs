@@ -44,6 +44,7 @@ impl World {
             url: "s3://vast".to_owned(),
             region: None,
             options: BTreeMap::new(),
+            projects: Vec::new(),
             revision: 0,
             created_ms: 0,
         };

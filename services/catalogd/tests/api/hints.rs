@@ -56,6 +56,9 @@ async fn hints_wake_the_tables_that_they_are_about() {
     assert_eq!(hint(json!({ "Records": [record("raw", "wh/c/f")] })).await, (1, 0));
     let reply = api.send("POST /v1/hints", &[], "no JSON").await;
     assert_eq!(reply.refusal(), (400, "invalid".to_owned()));
+    // Four were about a table and one about none; of three nothing could be told.
+    let metrics = api.get("/metrics").await.ok();
+    assert_eq!(metrics.text, "tablesync_stand_in 4 1 3\n");
 }
 
 #[tokio::test]
@@ -66,6 +69,74 @@ async fn a_subscription_of_event_grid_is_confirmed() {
     let reply = api.change("POST /v1/hints", event).await.ok();
     assert_eq!(reply.status.as_u16(), 200);
     assert_eq!(reply.json(), json!({ "validationResponse": "512d38b6" }));
+}
+
+#[tokio::test]
+async fn a_sender_of_cloud_events_may_send() {
+    let api = Api::new().await;
+    let asking = [("webhook-request-origin", "eventgrid.azure.net")];
+    let reply = api.send("OPTIONS /v1/hints", &asking, "").await.ok();
+    assert_eq!(reply.header("webhook-allowed-origin"), "eventgrid.azure.net");
+    assert_eq!(reply.header("webhook-allowed-rate"), "*");
+    assert_eq!((reply.header("allow").as_str(), reply.text.as_str()), ("POST", ""));
+    for headers in [&[][..], &[("webhook-request-origin", "")]] {
+        let reply = api.send("OPTIONS /v1/hints", headers, "").await;
+        assert_eq!(reply.refusal(), (400, "invalid".to_owned()), "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_of_sns_is_an_event() {
+    let api = Api::new().await;
+    let url = "https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f37";
+    let body = |url: &str| {
+        json!({ "Type": "SubscriptionConfirmation", "Message": "You have chosen",
+            "SubscribeURL": url })
+    };
+    let reply = api.change("POST /v1/hints", body(url)).await.ok();
+    assert_eq!(reply.json(), json!({ "matched": 0, "ignored": 0 }));
+    let other = api.change("POST /v1/hints", body("https://evil.example/")).await.ok();
+    assert_eq!(other.json(), json!({ "matched": 0, "ignored": 1 }));
+    let events = api.get("/v1/events").await.ok().json();
+    assert_eq!(events["events"].as_array().unwrap().len(), 1);
+    assert_eq!(events["events"][0]["kind"], "hints.subscription");
+    assert_eq!(events["events"][0]["body"], json!({ "url": url }));
+}
+
+/// Senders that cannot set a header have the token in the URL: one that is good for nothing else.
+#[tokio::test]
+async fn a_token_for_hints_may_be_in_the_url() {
+    let api = Api::new().await.beside(|options| options.auth = Auth::Tokens);
+    let bearer = api.token("sns", Role::Hint, None).await;
+    let secret = bearer.strip_prefix("Bearer ").unwrap();
+    let operator = api.token("ops", Role::Operator, None).await;
+    let operator = operator.strip_prefix("Bearer ").unwrap();
+    let wrong = driftless_catalogd::token::secret().unwrap();
+    let in_header = [("authorization", bearer.as_str())];
+    let nonsense = [("authorization", "Basic eA==")];
+    for (line, headers, expect) in [
+        (format!("POST /v1/hints?token={secret}"), &[][..], 202),
+        (format!("OPTIONS /v1/hints?token={secret}"), &[], 400),
+        ("POST /v1/hints".to_owned(), &in_header, 202),
+        // A header is what counts, where there is one.
+        (format!("POST /v1/hints?token={wrong}"), &in_header, 202),
+        (format!("POST /v1/hints?token={secret}"), &nonsense, 401),
+        ("POST /v1/hints".to_owned(), &[], 401),
+        ("POST /v1/hints?token=".to_owned(), &[], 401),
+        (format!("POST /v1/hints?token={wrong}"), &[], 401),
+        (format!("OPTIONS /v1/hints?token={wrong}"), &[], 401),
+        (format!("POST /v1/hints?token={operator}"), &[], 403),
+        // Nowhere else, and for nothing else.
+        (format!("GET /v1/tables?token={secret}"), &[], 401),
+        ("GET /v1/tables".to_owned(), &in_header, 403),
+        ("GET /v1/config".to_owned(), &in_header, 403),
+    ] {
+        let body = if line.starts_with("POST") { "{}" } else { "" };
+        let reply = api.send(&line, headers, body).await;
+        assert_eq!(reply.status.as_u16(), expect, "{line} {headers:?}: {reply:?}");
+        assert!(!reply.text.contains(secret), "{reply:?}");
+    }
+    assert_eq!(api.catalog.audit(None, 1).await.unwrap(), [], "hints are not in the audit");
 }
 
 #[tokio::test]

@@ -68,8 +68,11 @@ impl driftless_catalogd::Metrics for StandIn {
     async fn render(
         &self,
         _: &str,
+        hints: driftless_catalogd::HintCounts,
     ) -> Result<(&'static str, String), driftless_catalogd::MetricsError> {
-        Ok(("text/plain; version=0.0.4", "tablesync_stand_in 1\n".to_owned()))
+        let driftless_catalogd::HintCounts { matched, unmatched, refused } = hints;
+        let text = format!("tablesync_stand_in {matched} {unmatched} {refused}\n");
+        Ok(("text/plain; version=0.0.4", text))
     }
 }
 

@@ -67,6 +67,37 @@ async fn a_registration_is_checked() {
 }
 
 #[tokio::test]
+async fn a_store_is_used_by_its_projects() {
+    let api = Api::new().await;
+    api.seed().await;
+    let put = async |projects: Value| {
+        let body = json!({ "url": "gs://lake", "projects": projects });
+        api.change("PUT /v1/stores/source", body).await
+    };
+    assert_eq!(put(json!(["nowhere"])).await.refusal(), (422, "invalid".to_owned()));
+    let store = put(json!(["mart"])).await.ok().json();
+    assert_eq!(store["projects"], json!(["mart"]));
+    let mut by_url = new_table(ORDERS);
+    by_url["source"] = json!("gs://lake/t");
+    for line in ["POST /v1/tables?dry_run=true", "POST /v1/tables"] {
+        for body in [new_table(ORDERS), by_url.clone()] {
+            let reply = api.change(line, body).await;
+            assert_eq!(reply.refusal(), (422, "invalid".to_owned()), "{line}");
+            assert!(reply.text.contains("may not use the store source"), "{reply:?}");
+        }
+        api.change(line, new_table("mart.sales.orders")).await.ok();
+    }
+    // Whoever sees one project is not told of others.
+    let guarded = api.beside(|options| options.auth = driftless_catalogd::Auth::Tokens);
+    let token = guarded.token("lake", driftless_catalog::Role::Operator, Some("lake")).await;
+    let headers = [("authorization", token.as_str())];
+    let shown = guarded.send("GET /v1/stores/source", &headers, "").await.ok();
+    assert_eq!(shown.json()["projects"], Value::Null);
+    put(json!([])).await.ok();
+    api.change("POST /v1/tables", new_table(ORDERS)).await.ok();
+}
+
+#[tokio::test]
 async fn a_dry_run_looks_and_changes_nothing() {
     let api = Api::new().await;
     api.seed().await;
@@ -152,6 +183,8 @@ async fn status_lag_and_reason_are_shown() {
         (&lag["lag"][0]["status"], &lag["lag"][0]["lag_seconds"]),
         (&json!("blocked"), &json!(100.0))
     );
+    let headroom = [0, 1].map(|row| lag["lag"][row]["headroom_seconds"].clone());
+    assert_eq!(headroom, [json!(50.0), Value::Null]);
     for (query, expect) in [("status=blocked", 1), ("status=ok", 1), ("status=lagging", 0)] {
         let list = api.get(&format!("/v1/tables?{query}")).await.ok().json();
         assert_eq!(list["tables"].as_array().unwrap().len(), expect, "{query}");

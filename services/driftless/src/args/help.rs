@@ -91,6 +91,7 @@ Without --no-auth every request needs a token: `driftless token create` makes th
 Examples:
   driftless serve --no-auth --allow-files .                 try it on this machine
   driftless serve --listen 0.0.0.0:8640 --data /var/lib/driftless
+  driftless serve --metastore lake@east=127.0.0.1:9083      Trino and Spark find tables by name
   driftless serve --bandwidth '08:00-18:00 2Gbps, 18:00-08:00 10Gbps'
   driftless serve --database postgres://driftless@db/driftless";
 
@@ -103,6 +104,16 @@ Examples:
 pub(super) const CATALOGD_HELP: &str = "\
 Examples:
   driftless catalogd --database postgres://driftless@db/driftless --listen 0.0.0.0:8640";
+
+pub(super) const METASTORED_HELP: &str = "\
+Trino and Spark find the replicas of a project's tables at a site by their names: point \
+`hive.metastore.uri` (Trino) or `spark.hadoop.hive.metastore.uris` (Spark) at thrift://ADDRESS. It \
+is read-only and asks nobody who they are: who reads is decided by the keys of the site's store.
+
+Examples:
+  driftless metastored --data driftless-data --metastore lake@east=127.0.0.1:9083
+  driftless metastored --database postgres://driftless@db/driftless \\
+      --metastore lake@east=0.0.0.0:9083 --metastore mart@east=0.0.0.0:9084";
 
 pub(super) const TOKEN_HELP: &str = "\
 These commands open the catalog's database themselves, so that the first token needs no other.
@@ -138,6 +149,16 @@ Examples:
   driftless table pause lake.sales.orders
   driftless table sync lake.sales.orders                    now, and wait for it
   driftless table unregister lake.sales.orders --delete-replicas";
+
+pub(super) const ENGINES_HELP: &str = "\
+The text is that of the project's own tests with these engines, with the site's address filled in. \
+Keys are never shown: set DRIFTLESS_SITE_KEY and DRIFTLESS_SITE_SECRET to keys that may read the \
+site's store and nothing else.
+
+Examples:
+  driftless engines trino east --metastore thrift://metastore:9083
+  driftless engines spark east --spark 4.0
+  driftless engines duckdb east";
 
 pub(super) const LAG_HELP: &str = "\
 Examples:

@@ -1,5 +1,6 @@
 //! The service: its processes, and the commands that speak to it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use driftless_catalog::{Role, TableName};
 use driftless_syncd::Timetable;
 
+use crate::commands::service::metastores::parse_metastore;
 use crate::units::{parse_duration, parse_rate};
 
 /// Where the catalog is.
@@ -66,6 +68,65 @@ pub(crate) struct Work {
     /// How long another node waits for a sign of life of this one before it takes over
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_duration)]
     pub(crate) lease: Duration,
+    /// How long records of the audit are kept
+    #[arg(long, value_name = "DURATION", default_value = "400d", value_parser = parse_duration)]
+    pub(crate) audit_kept: Duration,
+}
+
+/// Metastores by which engines find tables.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Engines {
+    /// A Hive Metastore for engines at a site, with a project's tables; may be repeated
+    #[arg(
+        long = "metastore",
+        value_name = "PROJECT@SITE=ADDRESS",
+        value_parser = parse_metastore
+    )]
+    pub(crate) metastores: Vec<Metastore>,
+    /// How long columns and partitions of a Hudi table are told again without a look
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub(crate) metastore_fresh: Duration,
+    /// How long a dropped partition can still be fetched
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
+    pub(crate) metastore_grace: Duration,
+    /// Certificates of the metastores, PEM: they speak TLS then
+    #[arg(long, value_name = "FILE", requires = "metastore_key")]
+    pub(crate) metastore_cert: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(long, value_name = "FILE", requires = "metastore_cert")]
+    pub(crate) metastore_key: Option<PathBuf>,
+    /// Only clients whose certificate one of these signed are answered, PEM
+    #[arg(long, value_name = "FILE", requires = "metastore_cert")]
+    pub(crate) metastore_client_ca: Option<PathBuf>,
+}
+
+/// One metastore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Metastore {
+    pub(crate) project: String,
+    pub(crate) site: String,
+    pub(crate) address: SocketAddr,
+}
+
+impl fmt::Display for Metastore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}={}", self.project, self.site, self.address)
+    }
+}
+
+/// `driftless metastored`
+#[derive(Debug, Args)]
+pub(crate) struct Metastored {
+    #[command(flatten)]
+    pub(crate) database: Database,
+    #[command(flatten)]
+    pub(crate) engines: Engines,
+    /// A folder of this machine below which sites may lie; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) allow_files: Vec<PathBuf>,
+    /// Folder of the files that stores may name for a secret
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets: Option<PathBuf>,
 }
 
 /// `driftless serve`
@@ -77,6 +138,8 @@ pub(crate) struct Serve {
     pub(crate) api: Api,
     #[command(flatten)]
     pub(crate) work: Work,
+    #[command(flatten)]
+    pub(crate) engines: Engines,
 }
 
 /// `driftless syncd`
@@ -146,6 +209,8 @@ pub(crate) enum Token {
 /// See [`Role`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleArg {
+    /// Send hints, and nothing else; the one that may be in a URL.
+    Hint,
     /// Look at things.
     Reader,
     /// Change tables.
@@ -157,6 +222,7 @@ pub(crate) enum RoleArg {
 impl From<RoleArg> for Role {
     fn from(role: RoleArg) -> Self {
         match role {
+            RoleArg::Hint => Self::Hint,
             RoleArg::Reader => Self::Reader,
             RoleArg::Operator => Self::Operator,
             RoleArg::Admin => Self::Admin,
@@ -205,6 +271,57 @@ pub(crate) struct Server {
     /// Token, made with `driftless token create`
     #[arg(long, value_name = "TOKEN", env = "DRIFTLESS_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+}
+
+/// `driftless engines`
+#[derive(Debug, Args)]
+pub(crate) struct EnginesOf {
+    /// Which engine
+    #[arg(value_enum, value_name = "ENGINE")]
+    pub(crate) engine: Engine,
+    /// Name of the site that it reads
+    #[arg(value_name = "SITE")]
+    pub(crate) site: String,
+    /// The metastore of a project at that site: see `driftless serve --metastore`
+    #[arg(long, value_name = "URI", default_value = "thrift://127.0.0.1:9083")]
+    pub(crate) metastore: String,
+    /// Which Spark
+    #[arg(long, value_enum, value_name = "VERSION", default_value = "3.5")]
+    pub(crate) spark: SparkVersion,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// An engine that reads replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// Catalogs for Delta and Hudi.
+    Trino,
+    /// Defaults for Spark.
+    Spark,
+    /// Statements; Delta only.
+    Duckdb,
+}
+
+impl Engine {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Trino => "trino",
+            Self::Spark => "spark",
+            Self::Duckdb => "duckdb",
+        }
+    }
+}
+
+/// Versions of Spark that are tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SparkVersion {
+    /// With Delta 3.3 and Hudi 1.1.
+    #[value(name = "3.5")]
+    V3_5,
+    /// With Delta 4.0.
+    #[value(name = "4.0")]
+    V4_0,
 }
 
 /// `driftless table`

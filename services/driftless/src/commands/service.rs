@@ -20,8 +20,12 @@ use crate::measured::Measured;
 use crate::run::{Ended, Setting};
 
 pub(crate) mod catalog;
+pub(crate) mod engines;
+pub(crate) mod metastores;
 pub(crate) mod tables;
 pub(crate) mod token;
+
+use metastores::Metastores;
 
 /// File of the embedded catalog in its folder.
 const DATABASE: &str = "catalog.db";
@@ -37,12 +41,17 @@ pub(crate) async fn serve(
     let stores = Arc::new(Stores::new(&options));
     let changed = Arc::clone(&options.changed);
     let mut api =
-        Listening::new(&catalog, &args.api, stores, (options.files.clone(), changed)).await?;
+        Listening::new(&catalog, &args.api, Arc::clone(&stores), (options.files.clone(), changed))
+            .await?;
+    let metastores = Metastores::listen(&catalog, &args.engines, stores).await?;
     let alerts = start_alerts(setting, &catalog, &api.external_url(&args.api))?;
     let daemon = Daemon::start(options).await.map_err(catalog_error)?;
     api.measure(setting, Some(daemon.counters()));
     api.say(setting)?;
+    metastores.say(setting)?;
+    let metastores = metastores.start();
     api.run(stop).await;
+    metastores.stop().await;
     daemon.stop().await;
     alerts.stop().await;
     catalog.close().await;
@@ -163,6 +172,7 @@ fn work_options(
         bandwidth: work.bandwidth.clone().unwrap_or_default(),
         poll_least: work.poll,
         lease: work.lease,
+        audit_kept: work.audit_kept,
         ..daemon_options(setting, catalog, &node)
     })
 }

@@ -5,6 +5,8 @@
 #![allow(clippy::too_many_lines, reason = "a story is told in one place")]
 
 mod alerts;
+mod counted;
+mod engines;
 mod nodes;
 mod operations;
 mod proof;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// What a test waits for comes within this time, on the slowest machine.
-const PATIENCE: u32 = 6_000;
+pub(crate) const PATIENCE: u32 = 6_000;
 
 /// Pause between two looks at what is waited for.
 const LOOK: Duration = Duration::from_millis(30);

@@ -1,6 +1,6 @@
 //! Tables are registered as they appear.
 
-use driftless_catalog::{FoundState, Policy, RuleSpec};
+use driftless_catalog::{FoundState, Policy, RuleSpec, StoreRecord};
 
 use crate::world::{World, now_ms};
 
@@ -53,6 +53,52 @@ async fn a_rule_registers_what_appears_and_tells_what_vanishes() {
     assert_eq!(table.rule.as_deref(), Some("all"));
     while world.catalog.table(&name).await.unwrap().replicas[0].progress.head.is_none() {
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    }
+    daemon.stop().await;
+}
+
+/// A rule leads no project past the list of a store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_registers_nothing_from_a_store_of_other_projects() {
+    let world = World::new().await;
+    world.feed("history", "orders").finish().await;
+    world.catalog.put_project(("mart", None, 1), None, now_ms()).await.unwrap();
+    let closed = StoreRecord {
+        name: "closed".to_owned(),
+        url: format!("file://{}", world.path("lake").display()),
+        region: None,
+        options: Default::default(),
+        projects: vec!["mart".to_owned()],
+        revision: 0,
+        created_ms: 0,
+    };
+    world.catalog.put_store(&closed, None, now_ms()).await.unwrap();
+    for (rule, pattern) in [("named", "closed:**"), ("by_url", &format!("{}/**", closed.url))] {
+        let spec = RuleSpec {
+            pattern: pattern.to_owned(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            name: "lake.found.{1}".to_owned(),
+            sites: vec!["east".to_owned()],
+            policy: Policy::default(),
+            paused: true,
+            every_seconds: 60,
+        };
+        world.catalog.put_rule(rule, &spec, None, now_ms()).await.unwrap();
+    }
+    let daemon = world.daemon("a").await;
+    for rule in ["named", "by_url"] {
+        let found = loop {
+            match world.catalog.found_tables(rule, None, 9).await.unwrap() {
+                found if found.is_empty() => {
+                    tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+                }
+                found => break found,
+            }
+        };
+        assert_eq!((found.len(), found[0].state), (1, FoundState::Refused), "{rule}");
+        let why = found[0].message.as_deref().unwrap();
+        assert!(why.contains("may not use the store closed"), "{rule}: {why}");
     }
     daemon.stop().await;
 }

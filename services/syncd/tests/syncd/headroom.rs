@@ -1,11 +1,11 @@
-//! How long the source keeps what is not published, and whether commits are told of.
+//! How long the source keeps what is not published, and what is counted of commits and sites.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use driftless_catalog::status::Status;
 use driftless_catalog::transition::Wish;
 use driftless_catalog::{Policy, Table};
-use driftless_syncd::{Counts, Daemon};
+use driftless_syncd::{Counts, Daemon, Options};
 
 use crate::world::{World, name, now_ms};
 
@@ -94,7 +94,8 @@ async fn commits_that_were_told_of_are_not_missed() {
     let world = World::new().await;
     let mut feed = world.feed("history", "orders");
     feed.commit().await.unwrap();
-    let daemon = world.daemon("a").await;
+    let options = Options { poll_least: Duration::from_secs(3_600), ..world.options("a") };
+    let daemon = Daemon::start(options).await.unwrap();
     let table = world.register("orders", seldom()).await;
     world.until_status("orders", Status::Ok).await;
     for _ in 0..3 {
@@ -106,4 +107,26 @@ async fn commits_that_were_told_of_are_not_missed() {
     let counters = daemon.counters();
     daemon.stop().await;
     assert_eq!(counters.counts().missed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_somebody_wrote_to_is_counted_once() {
+    let world = World::new().await;
+    let mut feed = world.feed("history", "orders");
+    let version = feed.commit().await.unwrap();
+    let daemon = world.daemon("a").await;
+    let table = world.register("orders", seldom()).await;
+    world.until_status("orders", Status::Ok).await;
+    let key = format!("lake/sales/orders/_delta_log/{version:020}.json");
+    std::fs::write(world.path("east").join(key), "{}").unwrap();
+    let told = async || world.catalog.wake(std::slice::from_ref(&table.id)).await.unwrap();
+    feed.commit().await.unwrap();
+    told().await;
+    until(&daemon, "diverged", |now| now.other_writers == 1).await;
+    // A second look finds the same, and nothing new.
+    let failures = daemon.counters().counts().failures;
+    told().await;
+    until(&daemon, "looked at again", |now| now.failures > failures).await;
+    assert_eq!(daemon.counters().counts().other_writers, 1);
+    daemon.stop().await;
 }

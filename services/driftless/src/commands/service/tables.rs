@@ -250,7 +250,7 @@ fn path(named: &Named, rest: &str) -> String {
 }
 
 /// Percent-encodes a value of a query or a path.
-fn encoded(text: &str) -> impl Display + '_ {
+pub(super) fn encoded(text: &str) -> impl Display + '_ {
     utf8_percent_encode(text, RESERVED)
 }
 

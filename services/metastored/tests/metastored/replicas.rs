@@ -1,0 +1,148 @@
+//! Snapshots of real Hudi tables, from their files.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use driftless_metastored::{Replicas, Snapshot, Snapshots as _};
+use driftless_testdata::models::hudi::{Recorded, recorded_tables};
+use driftless_wire::Opener;
+use table_sync_store::Settings;
+
+use crate::place::Place;
+
+fn recorded(name: &str) -> Recorded {
+    let found = recorded_tables().into_iter().find(|table| table.name == name);
+    found.unwrap_or_else(|| panic!("no table {name}"))
+}
+
+/// Writes the files of a table as they were after `steps` calls of its writer.
+fn write(table: &Recorded, steps: usize, folder: &Path) {
+    let mut objects = Default::default();
+    for step in table.steps.iter().take(steps) {
+        for event in &step.events {
+            table.apply(event, &mut objects);
+        }
+    }
+    for (key, object) in &objects {
+        let path = folder.join(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, &object.bytes).unwrap();
+    }
+}
+
+fn replicas(fresh: Duration, grace: Duration) -> Replicas {
+    let opener = Opener::new(Settings::default(), Default::default(), None).unwrap();
+    Replicas::new(Arc::new(opener), fresh, grace)
+}
+
+async fn registered() -> driftless_catalog::Table {
+    let place = Place::new().await;
+    place.publish("sales.orders", "hudi", None).await;
+    let name = driftless_catalog::TableName::parse("lake.sales.orders").unwrap();
+    place.catalog.table(&name).await.unwrap()
+}
+
+fn names(columns: &[driftless_metastored::Column]) -> Vec<String> {
+    columns.iter().map(|column| format!("{} {}", column.name, column.hive)).collect()
+}
+
+fn folders(snapshot: &Snapshot) -> BTreeSet<&str> {
+    snapshot.partitions.values().map(String::as_str).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_recorded_table_has_columns_and_partitions() {
+    let registered = registered().await;
+    let mut count = 0;
+    for table in recorded_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&table, usize::MAX, folder.path());
+        let place = format!("file://{}", folder.path().display());
+        let replicas = replicas(Duration::ZERO, Duration::ZERO);
+        let snapshot = replicas.snapshot(&registered, &place).await;
+        let snapshot = snapshot.unwrap_or_else(|error| panic!("{}: {error:?}", table.name));
+        let merges = replicas.merges(&registered, &place).await.unwrap();
+        assert_eq!(merges, table.kind == "MERGE_ON_READ", "{}", table.name);
+        assert_eq!(merges, snapshot.merges, "{}", table.name);
+        let columns = names(&snapshot.columns);
+        assert_eq!(columns[0], "_hoodie_commit_time string", "{}", table.name);
+        assert!(columns.iter().any(|column| column == "id bigint"), "{}: {columns:?}", table.name);
+        // The folders of partitions hold what readers of the newest state open.
+        let partitioned = !snapshot.partition_columns.is_empty();
+        assert_eq!(partitioned, !snapshot.partitions.is_empty(), "{}", table.name);
+        for (values, at) in &snapshot.partitions {
+            assert!(folder.path().join(at).is_dir(), "{}: {at}", table.name);
+            assert_eq!(*at, format!("p={}", values[0]), "{}", table.name);
+        }
+        count += 1;
+    }
+    assert!(count > 20, "{count} tables");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_added_column_is_told_from_its_commit_on() {
+    let table = recorded("schema_evolution_v8");
+    let registered = registered().await;
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("file://{}", folder.path().display());
+    let replicas = replicas(Duration::ZERO, Duration::ZERO);
+    let mut seen = Vec::new();
+    for steps in 1..=table.steps.len() {
+        write(&table, steps, folder.path());
+        let snapshot = replicas.snapshot(&registered, &place).await.unwrap();
+        seen.push(names(&snapshot.columns));
+    }
+    seen.dedup();
+    assert!(seen.len() > 1, "{seen:?}");
+    let (first, last) = (&seen[0], seen.last().unwrap());
+    assert!(last.len() > first.len(), "{first:?} {last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_partition_is_listed_before_its_commit_and_a_lost_one_can_be_fetched() {
+    let table = recorded("cow_v8");
+    let registered = registered().await;
+    let folder = tempfile::tempdir().unwrap();
+    write(&table, 1, folder.path());
+    let place = format!("file://{}", folder.path().display());
+    let replicas = replicas(Duration::ZERO, Duration::from_secs(3_600));
+    let before = replicas.snapshot(&registered, &place).await.unwrap();
+    assert!(!folders(&before).contains("p=new"));
+    // Its first file is copied; nothing is published.
+    std::fs::create_dir(folder.path().join("p=new")).unwrap();
+    std::fs::write(folder.path().join("p=new/.hoodie_partition_metadata"), "x").unwrap();
+    let during = replicas.snapshot(&registered, &place).await.unwrap();
+    assert!(folders(&during).contains("p=new"), "{during:?}");
+    assert_eq!(during.position, before.position);
+    // The copy is given up.
+    std::fs::remove_dir_all(folder.path().join("p=new")).unwrap();
+    let after = replicas.snapshot(&registered, &place).await.unwrap();
+    assert!(!folders(&after).contains("p=new"));
+    assert_eq!(after.gone.get(&vec!["new".to_owned()]).map(String::as_str), Some("p=new"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_is_told_again_while_it_is_fresh() {
+    let table = recorded("cow_v8");
+    let registered = registered().await;
+    let folder = tempfile::tempdir().unwrap();
+    write(&table, 1, folder.path());
+    let place = format!("file://{}", folder.path().display());
+    let replicas = replicas(Duration::from_secs(3_600), Duration::ZERO);
+    let first = replicas.snapshot(&registered, &place).await.unwrap();
+    write(&table, 2, folder.path());
+    let second = replicas.snapshot(&registered, &place).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &second));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_without_a_table_is_an_error() {
+    let registered = registered().await;
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("file://{}/nothing", folder.path().display());
+    let replicas = replicas(Duration::ZERO, Duration::ZERO);
+    let error = replicas.snapshot(&registered, &place).await.unwrap_err();
+    assert!(error.to_string().contains("nothing is published"), "{error}");
+}
