@@ -65,4 +65,18 @@ if ! verified; then
     }
 fi
 
+# Trino unpacked, with three plugins: each that is there is loaded. Jars are hard links between
+# plugins, so all are unpacked first.
+server="$cache/trino/trino-server-476"
+if [ "$jars" = trino ] && [ ! -e "$server/complete" ]; then
+    tar -xzf "$server.tar.gz" -C "$cache/trino"
+    for plugin in "$server"/plugin/*; do
+        case "$(basename "$plugin")" in
+            delta-lake | hive | hudi) ;;
+            *) rm -r "$plugin" ;;
+        esac
+    done
+    touch "$server/complete"
+fi
+
 echo "$cache"

@@ -27,16 +27,5 @@ fi
 cache="$("$here/setup.sh" hudi)"
 "$here/setup.sh" trino >/dev/null
 server="$cache/trino/trino-server-476"
-if [ ! -e "$server/complete" ]; then
-    tar -xzf "$server.tar.gz" -C "$cache/trino"
-    # Each plugin that is there is loaded. Jars are hard links between them, so all are unpacked.
-    for plugin in "$server"/plugin/*; do
-        case "$(basename "$plugin")" in
-            delta-lake | hive | hudi) ;;
-            *) rm -r "$plugin" ;;
-        esac
-    done
-    touch "$server/complete"
-fi
 exec "$cache/venv/bin/python" "$here/trino.py" --server "$server" --java "$java" \
     --driftless "$driftless" "$@"

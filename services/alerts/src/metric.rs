@@ -82,7 +82,7 @@ metrics! {
     SOURCE_LAST_CHECK: Gauge "source_last_check_timestamp_seconds" ["seconds"] ["project", "tier"],
         "When the source was looked at that was looked at the longest time ago. Sources that were never looked at have the status unknown.";
     RETENTION_DEADLINE: Gauge "retention_deadline_timestamp_seconds" ["seconds"] ["project", "tier", "site", "table"],
-        "When the source may discard what is still needed. The first few tables, and those that are named.";
+        "When the source may discard what is still needed: by the retention of a Delta table, by what the last clean of a Hudi table kept. Absent where that is not known. The first few tables, and those that are named.";
     TABLE_OLDEST_UNPUBLISHED: Gauge "table_oldest_unpublished_commit_timestamp_seconds" ["seconds"] ["project", "tier", "site", "table"],
         "When the table's oldest commit was made that is not published. The worst few tables, and those that are named.";
     TABLE_PENDING_VERSIONS: Gauge "table_pending_versions" [""] ["project", "tier", "site", "table"],

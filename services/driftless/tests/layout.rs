@@ -50,6 +50,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "driftless-wire",
             "driftless-catalog",
             "driftless-catalogd",
+            "driftless-metastored",
             "driftless-syncd",
             "driftless-alerts",
         ],

@@ -64,7 +64,8 @@ where
         let received = receive(&mut stream, &mut buffer, shared);
         let received = timeout(limits.message_time, received).await.map_err(|_| Ended::Slow)?;
         let (message, room_of_call) = received?;
-        let answer = answer(&message, &buffer, shared).await;
+        // On the heap, so that an idle connection holds nothing of it.
+        let answer = Box::pin(answer(&message, &buffer, shared)).await;
         // What came behind it is the next call.
         buffer.drain(..message.bytes);
         buffer.shrink_to(IDLE_BYTES);

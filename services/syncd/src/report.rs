@@ -121,16 +121,16 @@ fn progress(pass: &PassReport, target: &TargetReport, before: &Progress, now_ms:
         },
         moved_ms: if moved { Some(now_ms) } else { before.moved_ms },
         deadline_ms: match pending {
-            Some(pending) => deadline_ms(target, pending, before),
+            Some(pending) => deadline_ms(target.deadline_ms, pending, before),
             None => before.deadline_ms,
         },
     }
 }
 
-/// What was known of the same commit before holds where nothing newer is known.
-fn deadline_ms(target: &TargetReport, pending: &Pending, before: &Progress) -> Option<i64> {
+/// What was known of the same commit before holds where the source did not say.
+fn deadline_ms(said_ms: Option<i64>, pending: &Pending, before: &Progress) -> Option<i64> {
     let is_same = pending.versions > 0 && pending.oldest_ms == before.oldest_pending_ms;
-    target.deadline_ms.or(before.deadline_ms.filter(|_| is_same))
+    said_ms.or(before.deadline_ms.filter(|_| is_same))
 }
 
 type Reason = (Condition, Option<String>, Option<String>, Option<String>);
@@ -190,4 +190,28 @@ fn windows(target: &TargetReport) -> Vec<NewEvent> {
         }),
     });
     windows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(said_ms: Option<i64>, (versions, oldest_ms): (u64, Option<i64>), expect: Option<i64>) {
+        let before = Progress {
+            oldest_pending_ms: Some(1_000),
+            deadline_ms: Some(9_000),
+            ..Progress::default()
+        };
+        let pending = Pending { versions, oldest: None, oldest_ms };
+        assert_eq!(deadline_ms(said_ms, &pending, &before), expect);
+    }
+
+    #[test]
+    fn a_deadline_holds_as_long_as_the_same_commit_waits() {
+        check(Some(8_000), (3, Some(1_000)), Some(8_000));
+        check(None, (3, Some(1_000)), Some(9_000));
+        check(None, (2, Some(2_000)), None);
+        check(None, (0, None), None);
+    }
 }

@@ -16,7 +16,11 @@ use crate::observe::{observe, source_view};
 
 impl DeltaLog {
     /// A listing that reaches down to what a replay of `version` needs.
-    pub(crate) async fn covering(&self, view: &SourceView, version: u64) -> Result<Listing, SourceError> {
+    pub(crate) async fn covering(
+        &self,
+        view: &SourceView,
+        version: u64,
+    ) -> Result<Listing, SourceError> {
         let listing = Listing::of(&view.objects);
         if view.listed_from.is_none() || Replay::to(&listing, version).is_some() {
             return Ok(listing);

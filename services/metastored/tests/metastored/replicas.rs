@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driftless_metastored::{Replicas, Snapshot, Snapshots as _};
-use driftless_testdata::models::hudi::{Recorded, recorded_tables};
+use driftless_testdata::models::hudi::{Event, HudiObjects, Recorded, recorded_tables};
 use driftless_wire::Opener;
 use table_sync_store::Settings;
 
@@ -29,6 +29,19 @@ fn write(table: &Recorded, steps: usize, folder: &Path) {
         let path = folder.join(key);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, &object.bytes).unwrap();
+    }
+}
+
+/// Does to a folder what an event did to a table.
+fn change(event: &Event, objects: &HudiObjects, folder: &Path) {
+    let (Event::Put { put: key, .. } | Event::Delete { delete: key }) = event;
+    let path = folder.join(key);
+    match objects.get(key) {
+        Some(object) => {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, &object.bytes).unwrap();
+        }
+        None => std::fs::remove_file(path).unwrap(),
     }
 }
 
@@ -121,6 +134,37 @@ async fn a_new_partition_is_listed_before_its_commit_and_a_lost_one_can_be_fetch
     let after = replicas.snapshot(&registered, &place).await.unwrap();
     assert!(!folders(&after).contains("p=new"));
     assert_eq!(after.gone.get(&vec!["new".to_owned()]).map(String::as_str), Some("p=new"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asked_right_before_a_commit_knows_the_partitions_that_it_fills() {
+    let registered = registered().await;
+    let mut new_partitions = 0;
+    for table in recorded_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = format!("file://{}", folder.path().display());
+        let replicas = replicas(Duration::ZERO, Duration::ZERO);
+        let mut objects = Default::default();
+        let mut published: BTreeSet<String> = BTreeSet::new();
+        for event in table.steps.iter().flat_map(|step| &step.events) {
+            let before = match event.completes() {
+                true => replicas.snapshot(&registered, &place).await.ok(),
+                false => None,
+            };
+            table.apply(event, &mut objects);
+            change(event, &objects, folder.path());
+            let Some(before) = before else { continue };
+            // What a query reads that took the names before, and the timeline after.
+            let fresh = self::replicas(Duration::ZERO, Duration::ZERO);
+            let Ok(after) = fresh.snapshot(&registered, &place).await else { continue };
+            let (known, now) = (folders(&before), folders(&after));
+            let lost: Vec<_> = now.difference(&known).collect();
+            assert!(lost.is_empty(), "{}: {lost:?} came with {event:?}", table.name);
+            new_partitions += now.iter().filter(|at| !published.contains(**at)).count();
+            published = now.into_iter().map(str::to_owned).collect();
+        }
+    }
+    assert!(new_partitions > 20, "{new_partitions} partitions came");
 }
 
 #[tokio::test(flavor = "multi_thread")]

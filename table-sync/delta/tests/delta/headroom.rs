@@ -88,7 +88,7 @@ async fn a_commit_is_read_once() {
         let requests = || [Op::List, Op::Get, Op::Head].map(|op| faults.count(op));
         let before = requests();
         let found = deadline(&log, &view, oldest).await;
-        let (now, next) = (requests(), view.commits.iter().nth(oldest as usize + 1));
+        let (now, next) = (requests(), view.commits.get(oldest as usize + 1));
         let cost = [0, 1, 2].map(|op| now[op] - before[op]);
         (found.zip(next).map(|(ms, next)| ms - next.committed_ms), cost)
     };
