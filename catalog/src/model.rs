@@ -159,6 +159,8 @@ pub struct Progress {
     pub source_head_ms: Option<Millis>,
     /// When the source was looked at last, with success.
     pub checked_ms: Option<Millis>,
+    /// When the last whole look at it began: what was committed before is in `source_head`.
+    pub listed_ms: Option<Millis>,
     /// The newest position that is published.
     pub head: Option<Position>,
     /// When it was committed at the source.
@@ -190,6 +192,7 @@ impl Default for Progress {
             source_head: None,
             source_head_ms: None,
             checked_ms: None,
+            listed_ms: None,
             head: None,
             head_committed_ms: None,
             published_ms: None,

@@ -122,6 +122,10 @@ pub struct Policy {
     /// The source is looked at at least this often, in seconds.
     #[schema(minimum = 1, maximum = 86_400)]
     pub poll_seconds: u64,
+    /// The consistency group that the table is in: tables of its project that readers look at
+    /// together; `null` = none.
+    #[schema(min_length = 2, max_length = 128)]
+    pub group: Option<String>,
     /// Part of the bandwidth and of the transfers, beside the other tables of the project.
     #[schema(minimum = 1, maximum = 1_000)]
     pub share: u32,
@@ -157,6 +161,7 @@ impl Default for Policy {
             priority: Priority::Standard,
             lag_target_seconds: None,
             poll_seconds: 30,
+            group: None,
             share: 1,
             retention_seconds: None,
             start: "latest".to_owned(),
@@ -203,6 +208,9 @@ impl Policy {
         }
         if let Some(seconds) = self.retention_seconds {
             within("retention_seconds", seconds, 60, 3_153_600_000)?;
+        }
+        if let Some(group) = &self.group {
+            crate::check_label("group", group).map_err(|error| error.to_string())?;
         }
         within("hudi_partition_lead_seconds", self.hudi_partition_lead_seconds, 0, 3_600)?;
         let position = table_sync_core::Position::parse(&self.start).is_some();

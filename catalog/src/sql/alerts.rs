@@ -101,7 +101,7 @@ pub struct Standing {
     pub owned: bool,
     /// Something is published.
     pub is_published: bool,
-    /// How far it is, without positions.
+    /// How far it is, without positions and looks.
     pub progress: Progress,
 }
 
@@ -429,6 +429,7 @@ fn standing(row: &AnyRow, policies: &mut HashMap<String, Arc<Policy>>) -> Result
             source_head: None,
             source_head_ms: row.try_get("source_head_ms")?,
             checked_ms: row.try_get("checked_ms")?,
+            listed_ms: None,
             head: None,
             head_committed_ms: row.try_get("head_committed_ms")?,
             published_ms: row.try_get("published_ms")?,

@@ -29,18 +29,27 @@ impl Catalog {
         Ok(taken)
     }
 
-    /// Notes that the sources of these tables were looked at and had nothing new.
+    /// Notes that the sources of these tables were looked at and had nothing new. `listed_ms`: when
+    /// the first of these looks began; `None` = it is only known that the sources answer.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn checked(&self, tables: &[TableId], at_ms: Millis) -> Result<()> {
+    pub async fn checked(
+        &self,
+        tables: &[TableId],
+        listed_ms: Option<Millis>,
+        at_ms: Millis,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
         for chunk in tables.chunks(500) {
+            // A pass that began later may have been told before.
             let sql = format!(
-                "UPDATE replicas SET checked_ms = $1 WHERE table_id IN ({})",
-                placeholders(2, chunk.len())
+                "UPDATE replicas SET checked_ms = $1, listed_ms = CASE \
+                 WHEN listed_ms IS NULL OR listed_ms < $2 THEN $2 ELSE listed_ms END \
+                 WHERE table_id IN ({})",
+                placeholders(3, chunk.len())
             );
-            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(at_ms);
+            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(at_ms).bind(listed_ms);
             for id in chunk {
                 query = query.bind(id);
             }
@@ -263,8 +272,8 @@ async fn write(connection: &mut AnyConnection, report: &Report, now: &Progress) 
                reason_position = $4, condition_since_ms = $5, source_head = $6, \
                source_head_ms = $7, checked_ms = $8, head = $9, head_committed_ms = $10, \
                published_ms = $11, earliest_readable = $12, pending_versions = $13, \
-               pending_bytes = $14, oldest_pending_ms = $15, moved_ms = $16, deadline_ms = $17 \
-               WHERE table_id = $18 AND site = $19";
+               pending_bytes = $14, oldest_pending_ms = $15, moved_ms = $16, deadline_ms = $17, \
+               listed_ms = $18 WHERE table_id = $19 AND site = $20";
     let text = |at: &Option<table_sync_core::Position>| at.map(|at| at.to_string());
     sqlx::query(sql)
         .bind(now.condition.as_str())
@@ -284,6 +293,7 @@ async fn write(connection: &mut AnyConnection, report: &Report, now: &Progress) 
         .bind(now.oldest_pending_ms)
         .bind(now.moved_ms)
         .bind(now.deadline_ms)
+        .bind(now.listed_ms)
         .bind(&report.table)
         .bind(&report.site)
         .execute(connection)

@@ -62,7 +62,7 @@ impl Site {
 }
 
 impl Catalog {
-    fn table_sql(&self) -> String {
+    pub(super) fn table_sql(&self) -> String {
         TABLE.replace("{now}", self.dialect.now_ms())
     }
 
@@ -84,8 +84,8 @@ impl Catalog {
         let wake = next(&mut tx, "wakes", 1).await?;
         let desired = if new.paused { Desired::Paused } else { Desired::Active };
         let sql = "INSERT INTO tables (id, project, namespace, name, source, policy, priority, \
-                   desired, rule, wake, epoch, revision, created_ms) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 1, $11)";
+                   consistency_group, desired, rule, wake, epoch, revision, created_ms) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 1, $12)";
         let done = sqlx::query(sql)
             .bind(&id)
             .bind(new.name.project())
@@ -94,6 +94,7 @@ impl Catalog {
             .bind(&new.source)
             .bind(to_json(&new.policy))
             .bind(new.policy.priority.as_str())
+            .bind(&new.policy.group)
             .bind(desired.as_str())
             .bind(&new.rule)
             .bind(wake)
@@ -223,7 +224,7 @@ impl Catalog {
         rows.fetch_all(&self.read).await?.iter().map(place).collect()
     }
 
-    async fn with_replicas(
+    pub(super) async fn with_replicas(
         &self,
         mut tables: Vec<Table>,
         site: Option<&str>,
@@ -269,11 +270,12 @@ impl Catalog {
         let roots: Vec<_> = policy.alias_roots.iter().map(String::as_str).collect();
         check_places(&mut tx, name.project(), &roots, &[]).await?;
         let wake = next(&mut tx, "wakes", 1).await?;
-        let sql = "UPDATE tables SET policy = $1, priority = $2, wake = $3, \
-                   revision = revision + 1 WHERE id = $4";
+        let sql = "UPDATE tables SET policy = $1, priority = $2, consistency_group = $3, \
+                   wake = $4, revision = revision + 1 WHERE id = $5";
         sqlx::query(sql)
             .bind(to_json(policy))
             .bind(policy.priority.as_str())
+            .bind(&policy.group)
             .bind(wake)
             .bind(&table.id)
             .execute(&mut *tx)
@@ -412,7 +414,7 @@ pub(super) async fn site(connection: &mut AnyConnection, name: &str) -> Result<S
     Ok(Site { name: name.to_owned(), url, region, revision: 0, created_ms: 0 })
 }
 
-fn table(row: &AnyRow) -> Result<Table> {
+pub(super) fn table(row: &AnyRow) -> Result<Table> {
     let [project, namespace, name]: [String; 3] =
         [row.try_get("project")?, row.try_get("namespace")?, row.try_get("name")?];
     Ok(Table {
@@ -447,6 +449,7 @@ pub(super) fn replica(row: &AnyRow) -> Result<Replica> {
             source_head: position(row, "source_head")?,
             source_head_ms: row.try_get("source_head_ms")?,
             checked_ms: row.try_get("checked_ms")?,
+            listed_ms: row.try_get("listed_ms")?,
             head: position(row, "head")?,
             head_committed_ms: row.try_get("head_committed_ms")?,
             published_ms: row.try_get("published_ms")?,

@@ -1,12 +1,13 @@
 //! Snapshots of real replicas, as Hudi's timeline at the site tells them.
 //!
 //! A look costs a listing of the timeline, and for new commits a read of each; it is shared by all
-//! that ask while it runs, and for [`Replicas::fresh`] after it.
+//! that ask while it runs, and for `fresh` after it: see [`Replicas::new`].
 //!
 //! # Invariants
-//! - A partition that a commit brings is listed from when its folder is there: its files are
-//!   copied before the commit is published. Only what a look found within `fresh` is older.
-//! - A partition that is no longer listed can be fetched for [`Replicas::grace`].
+//! - A partition is listed for as long as its folder is there, whether a commit has filled it yet or
+//!   emptied it since: publishing waits for a while where it makes a folder, and not where there
+//!   was one. Only what a look found within `fresh` is older.
+//! - A partition whose folder is gone can be fetched for `grace`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex as Plain, PoisonError};
@@ -122,10 +123,6 @@ impl Replicas {
                 gone.entry(values.clone()).or_insert_with(|| (folder.clone(), at));
             }
         }
-        // A folder whose rows are gone looks like one whose rows are still to come.
-        snapshot.partitions.retain(|values, folder| {
-            published.partitions.contains(folder) || !gone.contains_key(values)
-        });
         gone.retain(|values, (_, since)| {
             !snapshot.partitions.contains_key(values) && since.elapsed() < self.grace
         });
@@ -197,7 +194,8 @@ fn snapshot(published: &Published) -> Result<Snapshot, String> {
         })?;
         partitions.insert(values, folder.clone());
     }
-    // Those that are to come are listed too: they are harmless, and missing ones are not.
+    // Those without rows are listed too: they are harmless, and one that is missing when a commit
+    // fills it is not.
     for folder in &published.others {
         if let Some(values) = values(folder, published) {
             partitions.entry(values).or_insert_with(|| folder.clone());

@@ -38,7 +38,8 @@ pub struct Snapshot {
     pub columns: Vec<Column>,
     /// The columns by which it is partitioned, in the order of its folders.
     pub partition_columns: Vec<Column>,
-    /// The partitions that are listed, by their values: those that hold rows, and those that will.
+    /// The partitions that are listed, by their values: those that hold rows, and those that will,
+    /// or did.
     pub partitions: BTreeMap<Vec<String>, Folder>,
     /// Partitions that are no longer listed, while their files are there: a query that began
     /// before may still ask for them.

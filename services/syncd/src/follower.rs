@@ -203,6 +203,7 @@ impl<'a> Loop<'a> {
             in_step: false,
             is_told: false,
             is_untold: false,
+            hurries: false,
         });
         let places = places.collect();
         let most = Duration::from_secs(table.policy.poll_seconds);
@@ -363,7 +364,8 @@ impl<'a> Loop<'a> {
             Work::Looked(Ok(true) | Err(_)) => {
                 for at in group {
                     if let Some(place) = self.places.get_mut(*at) {
-                        (place.busy, place.in_step, place.due) = (None, false, Instant::now());
+                        place.in_step = false;
+                        place.rest(Instant::now());
                     }
                 }
                 None
@@ -381,7 +383,7 @@ impl<'a> Loop<'a> {
         let now = Instant::now();
         for at in group {
             if let Some(place) = self.places.get_mut(*at) {
-                (place.busy, place.due) = (None, (now + wait).min(place.pass_by.max(now)));
+                place.rest((now + wait).min(place.pass_by.max(now)));
             }
         }
     }
@@ -443,7 +445,7 @@ impl<'a> Loop<'a> {
                 place.progress.clone_from(progress);
             }
             shared.recorder.report(said).await;
-            (place.busy, place.due) = (None, Instant::now() + wait);
+            place.rest(Instant::now() + wait);
         }
     }
 

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 use table_sync_core::{InstantTime, Position, Role, SourceError};
 
@@ -20,9 +20,15 @@ use crate::slices::{Groups, partition_of};
 use crate::timeline::{Instant, Timeline, read_properties, supported};
 use crate::{look, state};
 
-/// Folders that a look for coming partitions lists. A table with more levels or more values in
-/// the upper ones is not looked at for them.
-const FOLDERS_LISTED_MAX: usize = 16;
+/// Folders of one level that a look lists, to tell partitions before they are published. A table
+/// with more folders above its partitions than that is told of late.
+const FOLDERS_LISTED_MAX: usize = 10_000;
+
+/// Of these, so many at once.
+const FOLDERS_AT_ONCE: usize = 32;
+
+/// Operations that write no rows of their own.
+const SERVICES: [&str; 4] = ["COMPACT", "LOG_COMPACT", "CLUSTER", "INDEX"];
 
 /// Property: whether rows have Hudi's own columns.
 const META_FIELDS: &str = "hoodie.populate.meta.fields";
@@ -53,8 +59,8 @@ pub struct Published {
     pub encoded: bool,
     /// Folders of the partitions that hold rows, raw.
     pub partitions: BTreeSet<String>,
-    /// Folders in which there are files while no commit that is published wrote any: a commit is
-    /// on its way, or rows are gone. Only as far as that is cheap to tell.
+    /// Folders of partitions that hold no rows: a commit is on its way, or rows are gone and files
+    /// are not. Which of the two cannot be told from a folder: its metadata stays in between.
     pub others: BTreeSet<String>,
     /// Commits of the active timeline.
     commits: BTreeSet<InstantTime>,
@@ -96,6 +102,7 @@ impl HudiLog {
             others: BTreeSet::new(),
             commits: known,
         };
+        // Last, so that whatever is published by now has its folder here.
         published.others = others(self, &published).await?;
         Ok(Some(published))
     }
@@ -176,39 +183,51 @@ async fn all(
     Ok(partitions)
 }
 
-/// Folders at the depth of partitions that are none now.
+/// Folders at the depth of partitions that hold no rows.
 async fn others(log: &HudiLog, published: &Published) -> Result<BTreeSet<String>, SourceError> {
-    let depth = published.partition_fields.len();
-    let mut level = BTreeSet::from([String::new()]);
-    let mut listed = 0;
-    for _ in 0..depth {
-        listed += level.len();
-        if listed > FOLDERS_LISTED_MAX {
+    if published.partition_fields.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    // A date such as 2024/01/31 may be one field.
+    let depth = published.partitions.first().map(|folder| folder.split('/').count());
+    let mut level = vec![String::new()];
+    for _ in 0..depth.unwrap_or(published.partition_fields.len()) {
+        if level.len() > FOLDERS_LISTED_MAX {
+            tracing::warn!(folders = level.len(), "partitions are told once they are published");
             return Ok(BTreeSet::new());
         }
-        let mut below = BTreeSet::new();
-        for folder in &level {
-            below.extend(log.level(folder).await?.folders);
-        }
-        below.remove(META_FOLDER);
-        level = below;
+        let looks: Vec<_> = level.iter().map(|folder| log.level(folder)).collect();
+        let below = stream::iter(looks).buffered(FOLDERS_AT_ONCE);
+        let below: Vec<_> = below.map_ok(|level| level.folders).try_collect().await?;
+        level = below.into_iter().flatten().filter(|folder| folder != META_FOLDER).collect();
     }
-    level.retain(|folder| !folder.is_empty() && !published.partitions.contains(folder));
-    Ok(level)
+    let others = level.into_iter().filter(|folder| !published.partitions.contains(folder));
+    Ok(others.collect())
 }
 
-/// The schema that the newest commit states.
+/// The schema that the newest write states. What a compaction or a clustering states is that of the
+/// table when it began, which may be an older one.
 async fn schema(log: &HudiLog, timeline: &Timeline) -> Result<Option<String>, SourceError> {
+    let merges = timeline.table_type == TableType::MergeOnRead;
+    let mut of_service = None;
     for instant in timeline.commits().into_iter().rev() {
         let read = log.read_seen(&instant.key, &instant.object).await?;
         let record: Extra = decode(instant.key.as_str(), "commit metadata", &read.bytes)
             .map_err(|error| state::decode_error(instant, &error))?;
         let stated = record.extra_metadata.and_then(|mut extra| extra.remove("schema")).flatten();
-        if let Some(schema) = stated.filter(|schema| !schema.is_empty()) {
+        // Writers of nothing state no schema, or that of nothing.
+        let Some(schema) = stated.filter(|schema| schema.trim_start().starts_with('{')) else {
+            continue;
+        };
+        let operation = record.operation_type.unwrap_or_default();
+        let compaction = merges && instant.name.action == Action::Commit;
+        if !compaction && !SERVICES.contains(&operation.as_str()) {
             return Ok(Some(schema));
         }
+        of_service = of_service.or(Some(schema));
     }
-    Ok(timeline.properties.get(CREATE_SCHEMA).map(str::to_owned))
+    let created = timeline.properties.get(CREATE_SCHEMA).map(str::to_owned);
+    Ok(of_service.or(created))
 }
 
 /// What a writer says beside the files.
@@ -216,4 +235,5 @@ async fn schema(log: &HudiLog, timeline: &Timeline) -> Result<Option<String>, So
 #[serde(default, rename_all = "camelCase")]
 struct Extra {
     extra_metadata: Option<BTreeMap<String, Option<String>>>,
+    operation_type: Option<String>,
 }

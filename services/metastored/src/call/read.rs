@@ -10,7 +10,18 @@ use crate::hive::{
 type Read = thrift::Result<Call>;
 
 fn table(database: Option<String>, table: Option<String>) -> TableOf {
-    TableOf { database: database.unwrap_or_default(), table: table.unwrap_or_default() }
+    TableOf { database: plain(database), table: table.unwrap_or_default() }
+}
+
+/// A database, or a pattern of some, without the catalog that clients of Hive 3 and later put in
+/// front of it: `@catalog#database`. No database at all is `!`.
+fn plain(database: Option<String>) -> String {
+    let database = database.unwrap_or_default();
+    match database.strip_prefix('@').and_then(|rest| rest.split_once('#')) {
+        Some((_, "!")) => String::new(),
+        Some((_, plain)) => plain.to_owned(),
+        None => database,
+    }
 }
 
 /// How many are wanted; below zero = all.
@@ -28,43 +39,46 @@ pub(super) fn set_user(arguments: &[u8]) -> Read {
 }
 
 pub(super) fn databases(arguments: &[u8]) -> Read {
-    Ok(Call::Databases { pattern: decode::<Texts1>(arguments)?.first })
+    let pattern = decode::<Texts1>(arguments)?.first;
+    let all = |pattern: &String| pattern.starts_with('@') && pattern.ends_with('#');
+    Ok(Call::Databases { pattern: pattern.filter(|one| !all(one)).map(|one| plain(Some(one))) })
 }
 
 pub(super) fn database(arguments: &[u8]) -> Read {
-    Ok(Call::Database { name: text(arguments)? })
+    Ok(Call::Database { name: plain(Some(text(arguments)?)) })
 }
 
 pub(super) fn database_req(arguments: &[u8]) -> Read {
     let req = decode::<DatabaseRequestArgs>(arguments)?.req.unwrap_or_default();
-    Ok(Call::Database { name: req.name.unwrap_or_default() })
+    Ok(Call::Database { name: plain(req.name) })
 }
 
 pub(super) fn all_tables(arguments: &[u8]) -> Read {
-    Ok(Call::Tables { database: text(arguments)?, pattern: "*".to_owned(), kind: None })
+    let database = plain(Some(text(arguments)?));
+    Ok(Call::Tables { database, pattern: "*".to_owned(), kind: None })
 }
 
 pub(super) fn tables(arguments: &[u8]) -> Read {
     let Texts2 { first, second } = decode(arguments)?;
-    let (database, pattern) = (first.unwrap_or_default(), second.unwrap_or_default());
+    let (database, pattern) = (plain(first), second.unwrap_or_default());
     Ok(Call::Tables { database, pattern, kind: None })
 }
 
 pub(super) fn tables_by_type(arguments: &[u8]) -> Read {
     let Texts3 { first, second, third } = decode(arguments)?;
-    let (database, pattern) = (first.unwrap_or_default(), second.unwrap_or_default());
+    let (database, pattern) = (plain(first), second.unwrap_or_default());
     Ok(Call::Tables { database, pattern, kind: third })
 }
 
 pub(super) fn table_metas(arguments: &[u8]) -> Read {
     let Texts2AndList { first, second, items } = decode(arguments)?;
-    let (databases, tables) = (first.unwrap_or_default(), second.unwrap_or_default());
+    let (databases, tables) = (plain(first), second.unwrap_or_default());
     Ok(Call::TableMetas { databases, tables, kinds: items.unwrap_or_default() })
 }
 
 pub(super) fn tables_by_filter(arguments: &[u8]) -> Read {
     let Texts2AndCount { first, second, max } = decode(arguments)?;
-    let (database, filter) = (first.unwrap_or_default(), second.unwrap_or_default());
+    let (database, filter) = (plain(first), second.unwrap_or_default());
     Ok(Call::TablesByFilter { database, filter, max: most(max) })
 }
 
@@ -84,13 +98,13 @@ pub(super) fn table_req(arguments: &[u8]) -> Read {
 
 pub(super) fn tables_by_name(arguments: &[u8]) -> Read {
     let TextAndList { text, items } = decode(arguments)?;
-    let (database, names) = (text.unwrap_or_default(), items.unwrap_or_default());
+    let (database, names) = (plain(text), items.unwrap_or_default());
     Ok(Call::TablesByName { database, names, answer: Wrap::Bare })
 }
 
 pub(super) fn tables_by_name_req(arguments: &[u8]) -> Read {
     let req = decode::<TablesRequestArgs>(arguments)?.req.unwrap_or_default();
-    let (database, names) = (req.db_name.unwrap_or_default(), req.tbl_names.unwrap_or_default());
+    let (database, names) = (plain(req.db_name), req.tbl_names.unwrap_or_default());
     Ok(Call::TablesByName { database, names, answer: Wrap::Struct })
 }
 

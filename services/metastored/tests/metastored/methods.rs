@@ -94,3 +94,32 @@ async fn questions_without_a_table_have_an_answer() {
     assert_eq!(client.call(&user).await.texts(), ["g"]);
     service.stop().await;
 }
+
+/// `MetaStoreUtils.prependCatalogToDbName`, in clients of Hive 3 and later.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_may_have_a_catalog_in_front() {
+    let place = Place::new().await;
+    place.publish("sales.orders", "delta", None).await;
+    let service = place.serve().await;
+    let mut client = Client::new(service.address).await;
+    for all in ["@hive#", "@hive#*"] {
+        let databases = client.call(&texts("get_databases", &[all])).await.texts();
+        assert_eq!(databases, ["default", "sales"], "{all}");
+    }
+    let some = client.call(&texts("get_databases", &["@hive#s*"])).await.texts();
+    assert_eq!(some, ["sales"]);
+    let none = client.call(&texts("get_database", &["@hive#!"])).await;
+    assert_eq!(none.failure().map(|failure| failure.0), Some(1));
+    let database: hive::Database =
+        client.call(&texts("get_database", &["@hive#sales"])).await.read();
+    assert_eq!(database.name.as_deref(), Some("sales"));
+    let names = client.call(&texts("get_all_tables", &["@hive#sales"])).await.texts();
+    assert_eq!(names, ["orders"]);
+    let metas: Vec<hive::TableMeta> =
+        client.call(&texts("get_table_meta", &["@hive#*", "*"])).await.list();
+    assert_eq!(metas.len(), 1);
+    let table: hive::Table =
+        client.call(&texts("get_table", &["@hive#sales", "orders"])).await.read();
+    assert_eq!(table.db_name.as_deref(), Some("sales"));
+    service.stop().await;
+}

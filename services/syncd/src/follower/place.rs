@@ -37,6 +37,8 @@ pub(super) struct Place {
     pub(super) in_step: bool,
     /// Somebody said that there may be something new, and nothing was begun since.
     pub(super) is_told: bool,
+    /// Somebody said so while it was busy: what works on it may have looked before.
+    pub(super) hurries: bool,
     /// It was in step, and is looked at although nobody said anything.
     pub(super) is_untold: bool,
 }
@@ -53,6 +55,13 @@ impl Place {
     /// Somebody says that there may be something new: look now, whatever was planned.
     pub(super) fn tell(&mut self, now: Instant) {
         (self.due, self.is_told, self.is_untold) = (now, true, false);
+        self.hurries = self.busy.is_some();
+    }
+
+    /// Nothing works on it any more: the next look is at `due`, unless somebody spoke meanwhile.
+    pub(super) fn rest(&mut self, due: Instant) {
+        self.busy = None;
+        self.due = if std::mem::take(&mut self.hurries) { Instant::now() } else { due };
     }
 
     /// How many commits above `known` a pass found that nobody told of. Before it settles.
@@ -67,23 +76,63 @@ impl Place {
     /// When to look again, after a pass.
     pub(super) fn settle(&mut self, pass: &PassReport, target: &TargetReport, wait: Duration) {
         let now = Instant::now();
-        self.busy = None;
         self.in_step = false;
         self.is_untold = false;
         if target.failure.is_some() {
             self.failed = self.failed.saturating_add(1);
             let backoff = RETRY_MIN.saturating_mul(1 << self.failed.min(8)).min(RETRY_MAX);
-            self.due = now + backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
+            self.rest(now + backoff.mul_f64(0.5 + fastrand::f64() / 2.0));
             return;
         }
         self.failed = 0;
         if target.blocked.is_some() {
-            self.due = now + BLOCKED_RETRY;
+            self.rest(now + BLOCKED_RETRY);
             return;
         }
         self.in_step = pass.source_head.is_some() && target.head == pass.source_head;
-        self.due = now + wait;
+        self.rest(now + wait);
         let late = !target.receipts.is_empty();
         self.pass_by = now + if late { LATE_AFTER } else { PASS_EVERY };
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn place(now: Instant) -> Place {
+        let owner =
+            Owner { table: "t".to_owned(), site: "east".to_owned(), epoch: 1, incarnation: 1 };
+        let (progress, busy) = (Progress::default(), None);
+        Place {
+            owner,
+            progress,
+            busy,
+            due: now,
+            failed: 0,
+            pass_by: now,
+            in_step: true,
+            is_told: false,
+            hurries: false,
+            is_untold: false,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hint_while_it_is_busy_is_followed_at_once() {
+        let (now, wait) = (Instant::now(), Duration::from_secs(30));
+        let mut place = place(now);
+        place.begin(now);
+        place.rest(now + wait);
+        assert_eq!(place.due, now + wait);
+        place.begin(now);
+        place.tell(now);
+        place.rest(now + wait);
+        assert_eq!((place.due, place.busy), (now, None));
+        // Once.
+        place.begin(now);
+        place.rest(now + wait);
+        assert_eq!(place.due, now + wait);
     }
 }

@@ -40,37 +40,8 @@ pub(crate) async fn run(setting: &Setting, args: &Catalog) -> Result<Exit, Ended
     })?;
     let stores = Stores::new(&options);
     let found = read(&stores, &site).await?;
-    let (mut restored, mut known, mut left) = (Vec::new(), Vec::new(), BTreeMap::new());
-    let mut tables: BTreeMap<TableName, (String, Held)> = BTreeMap::new();
-    for (path, found) in found {
-        let held = match found.and_then(|descriptor| held(&site, descriptor)) {
-            Ok(Some(held)) => held,
-            Ok(None) => continue,
-            Err(why) => {
-                left.insert(path, why);
-                continue;
-            }
-        };
-        // Another site may lie in the same store.
-        if !is_there(&stores, &site, &held, &path).await {
-            continue;
-        }
-        match tables.entry(held.name.clone()) {
-            Entry::Vacant(entry) => {
-                entry.insert((path, held));
-            }
-            Entry::Occupied(mut entry) => {
-                let (known_path, known) = entry.get_mut();
-                match join(known, held) {
-                    Ok(true) => *known_path = path,
-                    Ok(false) => {}
-                    Err(why) => {
-                        left.insert(path, why);
-                    }
-                }
-            }
-        }
-    }
+    let (mut restored, mut known) = (Vec::new(), Vec::new());
+    let (tables, mut left) = tables(&stores, &site, found).await;
     for (path, held) in tables.into_values() {
         match restore(&catalog, &held).await {
             Ok(true) => restored.push(held.name),
@@ -138,6 +109,47 @@ fn held(site: &Site, found: Descriptor) -> Result<Option<Held>, String> {
         head: found.head,
         former: Vec::new(),
     }))
+}
+
+/// What a site holds of each table, with the path of its replica; and why the rest is left out, by
+/// path.
+async fn tables(
+    stores: &Stores,
+    site: &Site,
+    found: Read,
+) -> (BTreeMap<TableName, (String, Held)>, BTreeMap<String, String>) {
+    let mut tables: BTreeMap<TableName, (String, Held)> = BTreeMap::new();
+    let mut left = BTreeMap::new();
+    for (path, found) in found {
+        let held = match found.and_then(|descriptor| held(site, descriptor)) {
+            Ok(Some(held)) => held,
+            Ok(None) => continue,
+            Err(why) => {
+                left.insert(path, why);
+                continue;
+            }
+        };
+        // Another site may lie in the same store.
+        if !is_there(stores, site, &held, &path).await {
+            continue;
+        }
+        match tables.entry(held.name.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert((path, held));
+            }
+            Entry::Occupied(mut entry) => {
+                let (known_path, known) = entry.get_mut();
+                match join(known, held) {
+                    Ok(true) => *known_path = path,
+                    Ok(false) => {}
+                    Err(why) => {
+                        left.insert(path, why);
+                    }
+                }
+            }
+        }
+    }
+    (tables, left)
 }
 
 /// Joins what is held of one table at several places: the one that was begun last is the replica.
