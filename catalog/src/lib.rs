@@ -17,6 +17,7 @@
 
 mod discovery;
 mod error;
+pub mod group;
 mod model;
 mod name;
 mod policy;
@@ -27,6 +28,7 @@ pub mod transition;
 
 pub use discovery::{Found, RuleSpec};
 pub use error::{CatalogError, Result};
+pub use group::{Group, Snapshot};
 pub use model::{
     AuditRecord, Event, FoundState, FoundTable, Lease, Millis, Namespace, NewEvent, Node,
     Operation, OperationKind, Pin, PositionSchema, Progress, Project, Replica, Report, Role, Rule,

@@ -16,6 +16,7 @@ use crate::{CatalogError, Millis, Result};
 mod access;
 mod alerts;
 mod events;
+mod groups;
 mod inventory;
 mod leases;
 mod operations;
@@ -122,7 +123,9 @@ impl Catalog {
             })
         };
         let write = pool(1).connect_with(options.clone()).await?;
-        let read = pool(CONNECTIONS).connect_with(options).await?;
+        // Not before the schema is brought up: a connection that knows an earlier one takes rows to
+        // have its columns.
+        let read = pool(CONNECTIONS).connect_lazy_with(options);
         Ok(Self { read, write, dialect: Dialect::Sqlite })
     }
 

@@ -97,6 +97,24 @@ impl Catalog {
         rows.iter().map(|row| Ok((row.try_get("site")?, version(row)?))).collect()
     }
 
+    /// Keeps the digest of a version's live files with its receipt.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn put_live_digest(
+        &self,
+        (table, site): (&str, &str),
+        at: &str,
+        digest: &str,
+    ) -> Result<()> {
+        let sql = "UPDATE versions SET live_digest = $1 WHERE table_id = $2 AND site = $3 \
+                   AND position = $4 AND incarnation = (SELECT r.incarnation FROM replicas r \
+                   WHERE r.table_id = $2 AND r.site = $3)";
+        let query = sqlx::query(sql).bind(digest).bind(table).bind(site).bind(at);
+        query.execute(&self.write).await?;
+        Ok(())
+    }
+
     /// The newest position that every site of a table has published.
     ///
     /// # Errors
@@ -360,7 +378,7 @@ async fn record_versions<'a>(
     Ok(added)
 }
 
-fn version(row: &AnyRow) -> Result<Version> {
+pub(super) fn version(row: &AnyRow) -> Result<Version> {
     let at = position(row, "position")?;
     Ok(Version {
         position: at.ok_or_else(|| decode("position", NoPosition))?,

@@ -5,6 +5,7 @@
 mod access;
 mod alerts;
 mod databases;
+mod groups;
 mod inventory;
 mod leases;
 mod operations;

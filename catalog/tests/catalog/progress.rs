@@ -81,9 +81,14 @@ async fn reports_become_progress_and_receipts(catalog: Catalog) {
     assert_eq!((versions[0].position, versions[0].ordinal), (instant, 1));
     let found = catalog.version(&table.id, &instant.to_string()).await.unwrap();
     assert_eq!(found, [("east".to_owned(), versions[0].clone())]);
-    catalog.checked(std::slice::from_ref(&table.id), NOW + 77).await.unwrap();
+    let ids = std::slice::from_ref(&table.id);
+    catalog.checked(ids, Some(NOW + 70), NOW + 76).await.unwrap();
+    // One that began before is written later; one began at no known time.
+    catalog.checked(ids, Some(NOW + 60), NOW + 76).await.unwrap();
+    catalog.checked(ids, None, NOW + 77).await.unwrap();
     let read = catalog.table(&table.name).await.unwrap();
-    assert_eq!(read.replicas[0].progress.checked_ms, Some(NOW + 77));
+    let progress = &read.replicas[0].progress;
+    assert_eq!((progress.checked_ms, progress.listed_ms), (Some(NOW + 77), Some(NOW + 70)));
     let all = catalog.events(&EventFilter::default(), Page::After(1), 9).await.unwrap();
     let kinds: Vec<_> = all.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!(kinds, ["version.published", "replica.window"]);

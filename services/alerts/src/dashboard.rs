@@ -180,6 +180,15 @@ pub const PANELS: &[Panel] = &[
         )],
     ),
     plot(
+        "Age of what consistency groups show",
+        "Up to when all tables of a group can be read together.",
+        "s",
+        &[(
+            "time() - max by (project, group, site) (tablesync_group_as_of_timestamp_seconds{project=~\"$project\", site=~\"$site\"})",
+            "{{project}} {{group}} {{site}}",
+        )],
+    ),
+    plot(
         "Trouble",
         "Failed passes, objects that were not what they should be, leases that were lost.",
         "cps",

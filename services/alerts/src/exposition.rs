@@ -171,6 +171,7 @@ pub async fn render(
     for table in catalog.tables_by_id(&ids).await? {
         write_table(&mut export, &table, &chosen);
     }
+    write_groups(&mut export, catalog).await?;
     let mut beats: BTreeMap<String, i64> = BTreeMap::new();
     for node in catalog.nodes().await? {
         let beat = beats.entry(node.name).or_insert(node.beat_ms);
@@ -181,6 +182,16 @@ pub async fn render(
     }
     write_counts(&mut export, counts);
     Ok(export.finish(config.format))
+}
+
+async fn write_groups(export: &mut Export, catalog: &Catalog) -> Result<()> {
+    for group in catalog.groups(None, None).await? {
+        for site in group.sites() {
+            let as_of_ms = catalog.snapshot(&group, site).await?.as_of_ms;
+            export.moment(&metric::GROUP_AS_OF, &[&group.project, &group.name, site], as_of_ms);
+        }
+    }
+    Ok(())
 }
 
 /// Why a table at a site has series of its own.

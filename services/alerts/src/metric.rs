@@ -97,6 +97,8 @@ metrics! {
         "The newest version that is published. Delta tables only.";
     PUBLISHED_COMMIT: Gauge "published_commit_timestamp_seconds" ["seconds"] ["project", "tier", "site", "table"],
         "When the newest published commit was made at the source.";
+    GROUP_AS_OF: Gauge "group_as_of_timestamp_seconds" ["seconds"] ["project", "group", "site"],
+        "The moment up to which all tables of a consistency group can be read together at this site. Absent where there is none.";
     HEARTBEAT: Gauge "heartbeat_timestamp_seconds" ["seconds"] ["node"],
         "The last heartbeat of a node.";
     COMMITS_PUBLISHED: Counter "commits_published_total" [""] ["within_slo"],

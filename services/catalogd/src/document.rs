@@ -10,6 +10,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use driftless_catalog::group::Obstacle;
 use driftless_catalog::status::{Condition, Status};
 use driftless_catalog::transition::{Desired, OperationState};
 use driftless_catalog::{
@@ -20,7 +21,7 @@ use driftless_catalog::{
 use crate::auth::{IN_URL, URL_PARAMETER};
 use crate::error::{ErrorBody, ErrorDetail};
 use crate::{
-    Service, alert, audit, event, feed, health, lag, metrics, node, operation, pin, project,
+    Service, alert, audit, event, feed, group, health, lag, metrics, node, operation, pin, project,
     registration, rule, site, store, table, token, version, watch, wish,
 };
 
@@ -41,6 +42,7 @@ use crate::{
         (name = "projects", description = "Projects and their namespaces"),
         (name = "tables", description = "Registered tables"),
         (name = "versions", description = "Published versions, receipts and pins"),
+        (name = "groups", description = "Tables that are read together"),
         (name = "lag", description = "How late tables are"),
         (name = "alerts", description = "What a person should know of"),
         (name = "rules", description = "What looks for tables"),
@@ -87,6 +89,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(project::get, project::put, project::delete))
         .routes(routes!(project::namespaces))
         .routes(routes!(project::put_namespace, project::delete_namespace))
+        .routes(routes!(group::list))
+        .routes(routes!(group::snapshot))
         .routes(routes!(table::list, registration::register))
         .routes(routes!(table::get, registration::unregister))
         .routes(routes!(table::put_policy))
@@ -146,7 +150,7 @@ fn describe_words(schemas: &mut Value) {
         )+};
     }
     words!(AbsolutePaths, Condition, Desired, HudiHistory, HudiMetadata, HudiReaders, HudiV6Window);
-    words!(FoundState, OperationKind, OperationState, Priority, Role, Status);
+    words!(FoundState, Obstacle, OperationKind, OperationState, Priority, Role, Status);
     if let Some(instant) = schemas.pointer_mut("/Position/oneOf/1") {
         instant["pattern"] = "^[0-9]+_[0-9]+$".into();
     }
@@ -158,7 +162,7 @@ fn name_schema(name: &str) -> Value {
         "type": "string", "minLength": 2, "maxLength": 128, "pattern": "^[a-z0-9][a-z0-9_-]*$",
     });
     match name {
-        "store" | "site" | "project" | "pin" | "rule" => label,
+        "store" | "site" | "project" | "group" | "pin" | "rule" => label,
         "namespace" => json!({
             "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[a-z0-9_]+$",
         }),

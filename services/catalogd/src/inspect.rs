@@ -17,6 +17,15 @@ pub trait Inspector: Send + Sync {
         policy: &Policy,
     ) -> Result<Inspection, InspectError>;
 
+    /// Digest of the files that are live at a position, as the log of the replica at a site says.
+    /// Changes nothing.
+    async fn live_digest(
+        &self,
+        table: &Table,
+        site: &str,
+        position: Position,
+    ) -> Result<String, InspectError>;
+
     /// What would be published next, per site. Changes nothing.
     async fn plan(&self, table: &Table) -> Result<serde_json::Value, InspectError>;
 }

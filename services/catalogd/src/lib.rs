@@ -23,6 +23,7 @@ mod error;
 mod etag;
 mod event;
 mod feed;
+mod group;
 mod guard;
 mod health;
 pub mod hint;

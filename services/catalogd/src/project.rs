@@ -58,9 +58,9 @@ pub(crate) struct NamespaceList {
 pub(crate) struct ProjectQuery {
     /// Items of a page.
     #[param(minimum = 1, maximum = 1000)]
-    page_size: Option<u32>,
+    pub(crate) page_size: Option<u32>,
     /// Of the page before.
-    page_token: Option<String>,
+    pub(crate) page_token: Option<String>,
 }
 
 fn tag(project: &Project, caller: &Caller) -> Tag {

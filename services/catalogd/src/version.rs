@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
 use driftless_catalog::{PositionSchema, Table, Version};
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use table_sync_core::Position;
 use utoipa::{IntoParams, ToSchema};
@@ -92,6 +93,18 @@ pub(crate) struct Receipt {
     site: String,
     /// The version as it was published there.
     receipt: Version,
+    /// Why its `live_digest` could not be told, where it was asked for.
+    unknown: Option<String>,
+}
+
+/// What is wanted of a version.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReceiptQuery {
+    /// Also the digest of its live files at each site, as the log there says. It is worked out when
+    /// it is asked for first, which takes as long as to read a snapshot's log, and kept.
+    #[serde(default)]
+    live_digest: bool,
 }
 
 /// Get a version, with its receipt from each site
@@ -99,13 +112,15 @@ pub(crate) struct Receipt {
     operation_id = "get_version",
     params(
         ("table" = String, Path, description = "Name or id of the table"),
-        ("position" = String, Path, description = "A Delta version, or `COMPLETION_INSTANT`")),
+        ("position" = String, Path, description = "A Delta version, or `COMPLETION_INSTANT`"),
+        ReceiptQuery),
     responses((status = 200, description = "The version", body = VersionView)),
     security(("token" = ["reader"])))]
 pub(crate) async fn get(
     State(api): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     Path((text, position)): Path<(String, String)>,
+    Query(query): Query<ReceiptQuery>,
 ) -> Answer<Json<VersionView>> {
     let found = table::find(&api, &caller, &text).await?;
     let missing = || ApiError::not_found("published version", &position);
@@ -117,8 +132,34 @@ pub(crate) async fn get(
     let there = |site: &String| receipts.iter().any(|(published, _)| published == site);
     let sites_missing: Vec<String> =
         found.replicas.iter().map(|one| one.site.clone()).filter(|site| !there(site)).collect();
-    let sites = receipts.into_iter().map(|(site, receipt)| Receipt { site, receipt }).collect();
+    let receipt = |(site, receipt)| Receipt { site, receipt, unknown: None };
+    let mut sites: Vec<_> = receipts.into_iter().map(receipt).collect();
+    if query.live_digest {
+        join_all(sites.iter_mut().map(|receipt| digest(&api, &found, at, receipt))).await;
+    }
     Ok(Json(VersionView { position: at, sites, sites_missing }))
+}
+
+/// Works out a receipt's digest, where it has none yet.
+async fn digest(api: &Service, table: &Table, at: Position, receipt: &mut Receipt) {
+    if receipt.receipt.live_digest.is_some() {
+        return;
+    }
+    let Some(inspector) = &api.options.inspector else {
+        receipt.unknown = Some("this process opens no tables".to_owned());
+        return;
+    };
+    match inspector.live_digest(table, &receipt.site, at).await {
+        Ok(digest) => {
+            let of = (table.id.as_str(), receipt.site.as_str());
+            // It is worked out again where it could not be kept.
+            if let Err(error) = api.catalog().put_live_digest(of, &at.to_string(), &digest).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "keep a live digest");
+            }
+            receipt.receipt.live_digest = Some(digest);
+        }
+        Err(error) => receipt.unknown = Some(error.message),
+    }
 }
 
 /// The newest version that all sites have published.

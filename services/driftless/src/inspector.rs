@@ -6,7 +6,7 @@ use driftless_catalog::{Policy, Site, Table};
 use driftless_catalogd::{Finding, InspectError, Inspection, Inspector};
 use driftless_syncd::{NotOpened, Stores};
 use serde_json::{Value, json};
-use table_sync_core::{SourceError, SourceLog, with_causes};
+use table_sync_core::{Position, SourceError, SourceLog, with_causes};
 use table_sync_engine::{Options, Quiet, estimate};
 
 use crate::output::json::PlanView;
@@ -61,6 +61,26 @@ impl Inspector for Opening {
             findings,
             details: json!({ "url": table.source.url, "commits_listed": commits }),
         })
+    }
+
+    async fn live_digest(
+        &self,
+        table: &Table,
+        site: &str,
+        position: Position,
+    ) -> Result<String, InspectError> {
+        let replicas = table.replicas.iter().filter(|replica| replica.site == site);
+        let places: Vec<_> = replicas.map(|replica| replica.location.clone()).collect();
+        let opened = self.stores.table(&table.source, &places, &table.policy).await;
+        let opened = opened.map_err(not_opened)?;
+        let Some(target) = opened.targets.first() else {
+            let message = format!("{} is not published at {site}", table.name);
+            let code = "not_published".to_owned();
+            return Err(InspectError { code, message, transient: false });
+        };
+        let view = target.reader.observe(None).await.map_err(|error| unavailable(&error))?;
+        let digest = target.reader.live_digest(&view, view.same(position)).await;
+        digest.map(|digest| digest.to_string()).map_err(|error| unavailable(&error))
     }
 
     async fn plan(&self, table: &Table) -> Result<Value, InspectError> {

@@ -10,17 +10,31 @@
 mod delta;
 mod hudi;
 mod partition;
+mod view;
 
 use std::collections::BTreeMap;
 
 use driftless_catalog::Table;
 
 use crate::hive;
+use crate::schema::ViewColumn;
 use crate::snapshot::Snapshot;
 pub(crate) use partition::{columns, name, partition, unescape, values_in};
 
 /// Type of every row: Driftless owns the files, the metastore does not.
 pub(crate) const EXTERNAL_TABLE: &str = "EXTERNAL_TABLE";
+
+/// Type of the rows of tables at one version.
+pub(crate) const VIRTUAL_VIEW: &str = "VIRTUAL_VIEW";
+
+/// What Trino tells its views by.
+pub(crate) const TRINO_VIEW: &str = "Presto View";
+
+/// Longest value of a parameter: what the columns of metastores hold.
+const PARAMETER_CHARS_MAX: usize = 4_000;
+
+/// Where rows keep a schema of Spark.
+const SPARK_SCHEMA: &str = "spark.sql.sources.schema";
 
 /// Name of the only catalog, as Hive has it.
 pub(crate) const CATALOG: &str = "hive";
@@ -92,6 +106,24 @@ pub(crate) fn hudi_table(subject: Subject<'_>, snapshot: &Snapshot) -> hive::Tab
     hudi::table(subject, snapshot)
 }
 
+/// A Delta table at one version, as a view.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AtVersion<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) version: u64,
+    /// The columns that it has in that version.
+    pub(crate) columns: &'a [ViewColumn],
+    /// The database that shows it so.
+    pub(crate) database: &'a str,
+    /// How Trino calls its catalog of Delta tables.
+    pub(crate) trino_catalog: &'a str,
+}
+
+/// The row of a Delta table at one version.
+pub(crate) fn delta_view(at: AtVersion<'_>) -> hive::Table {
+    view::table(at)
+}
+
 /// The row of a database.
 pub(crate) fn database(name: &str, location: String) -> hive::Database {
     hive::Database {
@@ -146,6 +178,32 @@ fn storage(columns: Vec<hive::FieldSchema>, location: String) -> hive::StorageDe
             skewed_col_value_location_maps: Some(BTreeMap::new()),
         }),
         stored_as_sub_directories: Some(false),
+    }
+}
+
+/// Puts a schema of Spark into parameters, in pieces that metastores hold.
+fn put_schema(parameters: &mut BTreeMap<String, String>, schema: &str) {
+    let mut parts = vec![String::new()];
+    for (at, char) in schema.chars().enumerate() {
+        if at > 0 && at % PARAMETER_CHARS_MAX == 0 {
+            parts.push(String::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.push(char);
+        }
+    }
+    parameters.insert(format!("{SPARK_SCHEMA}.numParts"), parts.len().to_string());
+    for (at, part) in parts.into_iter().enumerate() {
+        parameters.insert(format!("{SPARK_SCHEMA}.part.{at}"), part);
+    }
+}
+
+/// A column that stands where columns are known from elsewhere, as Spark and Trino write it.
+fn placeholder() -> hive::FieldSchema {
+    hive::FieldSchema {
+        name: Some("col".to_owned()),
+        type_: Some("array<string>".to_owned()),
+        comment: Some("from deserializer".to_owned()),
     }
 }
 

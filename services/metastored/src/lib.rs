@@ -3,7 +3,7 @@
 //! Trino and Spark ask a metastore where a table is, and for Hudi also which columns and partitions
 //! it has. [`serve`] answers them for one project at one site: the database is the namespace, the
 //! table is the table, and its location is the replica at that site. Only what is published there
-//! is there.
+//! is there. A database `NAMESPACE@PIN` holds the namespace's Delta tables as they were: see [`pin`].
 //!
 //! # Invariants
 //! - Nothing is written: every method that would is refused with a text that says where to go.
@@ -34,9 +34,12 @@ mod face;
 #[rustfmt::skip]
 pub mod hive;
 mod message;
+mod partitioning;
 mod pattern;
+mod pin;
 mod replicas;
 mod scan;
+mod schema;
 mod serve;
 mod service;
 mod snapshot;
@@ -79,6 +82,8 @@ pub struct Options {
     pub project: String,
     /// The site whose replicas are served.
     pub site: String,
+    /// How Trino calls its catalog of Delta tables: views name it.
+    pub trino_catalog: String,
     /// Looks at replicas.
     pub snapshots: Arc<dyn Snapshots>,
     /// Encrypts connections, and asks clients for certificates; without it, they are plain.

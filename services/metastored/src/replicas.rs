@@ -1,6 +1,6 @@
-//! Snapshots of real replicas, as Hudi's timeline at the site tells them.
+//! Snapshots of real replicas, as the log at the site tells them.
 //!
-//! A look costs a listing of the timeline, and for new commits a read of each; it is shared by all
+//! A look at a Hudi table costs a listing of the timeline, and for new commits a read of each; it is shared by all
 //! that ask while it runs, and for `fresh` after it: see [`Replicas::new`].
 //!
 //! # Invariants
@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use driftless_catalog::Table;
-use driftless_wire::{Format, Opener, Published, TableLog, TableOptions};
+use driftless_wire::{Published, TableLog};
 use table_sync_core::BoxError;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::columns::columns;
-use crate::face::unescape;
-use crate::snapshot::{Column, Folder, LookError, Snapshot, Snapshots};
+use crate::partitioning::{partition_column, values};
+use crate::snapshot::{Folder, LookError, Snapshot, Snapshots};
 
 /// Replicas that are remembered. Of those that nobody asked for longest, a tenth is forgotten.
 const REPLICAS_MAX: usize = 20_000;
@@ -30,19 +30,11 @@ const REPLICAS_MAX: usize = 20_000;
 /// Opens replicas: what a node knows of stores and their secrets.
 #[async_trait]
 pub trait Opens: Send + Sync {
-    /// The log of a Hudi table at a place: a URL, or `STORE:path`.
+    /// The log of a table at a place: a URL, or `STORE:path`.
     ///
     /// # Errors
     /// The place cannot be opened on this node.
     async fn open(&self, table: &Table, place: &str) -> Result<Arc<TableLog>, BoxError>;
-}
-
-#[async_trait]
-impl Opens for Opener {
-    async fn open(&self, _: &Table, place: &str) -> Result<Arc<TableLog>, BoxError> {
-        let options = TableOptions { format: Some(Format::Hudi), ..TableOptions::default() };
-        Ok(self.table(place, &[], &options)?.log)
-    }
 }
 
 /// See the module.
@@ -57,6 +49,8 @@ pub struct Replicas {
 struct Known {
     used: Plain<Instant>,
     merges: Plain<Option<bool>>,
+    /// The columns that were asked for last: of one version they stay what they are.
+    schema: Plain<Option<(u64, Arc<str>)>>,
     look: Mutex<Option<Look>>,
 }
 
@@ -91,8 +85,8 @@ impl Replicas {
             all.retain(|_, known| known.used() > keep);
         }
         let known = all.entry(place.to_owned()).or_insert_with(|| {
-            let (used, merges, look) = (Plain::new(now), Plain::default(), Mutex::default());
-            Arc::new(Known { used, merges, look })
+            let (merges, schema) = (Plain::default(), Plain::default());
+            Arc::new(Known { used: Plain::new(now), merges, schema, look: Mutex::default() })
         });
         *known.used.lock().unwrap_or_else(PoisonError::into_inner) = now;
         Arc::clone(known)
@@ -145,6 +139,16 @@ impl Known {
     fn set_merges(&self, merges: bool) {
         *self.merges.lock().unwrap_or_else(PoisonError::into_inner) = Some(merges);
     }
+
+    fn schema(&self, version: u64) -> Option<Arc<str>> {
+        let schema = self.schema.lock().unwrap_or_else(PoisonError::into_inner);
+        schema.as_ref().filter(|(of, _)| *of == version).map(|(_, schema)| Arc::clone(schema))
+    }
+
+    fn set_schema(&self, version: u64, schema: &Arc<str>) {
+        let mut last = self.schema.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((version, Arc::clone(schema)));
+    }
 }
 
 #[async_trait]
@@ -174,22 +178,37 @@ impl Snapshots for Replicas {
         known.set_merges(merges);
         Ok(merges)
     }
+
+    async fn schema(
+        &self,
+        table: &Table,
+        place: &str,
+        version: u64,
+    ) -> Result<Option<Arc<str>>, LookError> {
+        let known = self.known(place);
+        if let Some(schema) = known.schema(version) {
+            return Ok(Some(schema));
+        }
+        let unread = |source| LookError::Unread { table: table.name.to_string(), source };
+        let log = self.opens.open(table, place).await.map_err(unread)?;
+        let found = log.delta.schema(version).await.map_err(|error| unread(error.into()))?;
+        let found = found.map(Arc::<str>::from);
+        if let Some(schema) = &found {
+            known.set_schema(version, schema);
+        }
+        Ok(found)
+    }
 }
 
 /// What a replica holds, in the words of a metastore.
 fn snapshot(published: &Published) -> Result<Snapshot, String> {
+    let Published { partition_fields: fields, hive_style, .. } = published;
     let schema = published.schema.as_deref();
     let schema = schema.ok_or_else(|| "none of its commits states a schema".to_owned())?;
     let mut columns = columns(schema, published.meta_columns)?;
-    let mut partition_columns = Vec::new();
-    for name in &published.partition_fields {
-        let at = columns.iter().position(|column| column.name == *name);
-        let own = at.map(|at| columns.remove(at));
-        partition_columns.push(partition_column(name, own, published));
-    }
     let mut partitions = BTreeMap::new();
     for folder in &published.partitions {
-        let values = values(folder, published).ok_or_else(|| {
+        let values = values(folder, fields, *hive_style).ok_or_else(|| {
             format!("its partition {folder} does not say the values of its columns")
         })?;
         partitions.insert(values, folder.clone());
@@ -197,12 +216,20 @@ fn snapshot(published: &Published) -> Result<Snapshot, String> {
     // Those without rows are listed too: they are harmless, and one that is missing when a commit
     // fills it is not.
     for folder in &published.others {
-        if let Some(values) = values(folder, published) {
+        if let Some(values) = values(folder, fields, *hive_style) {
             partitions.entry(values).or_insert_with(|| folder.clone());
         }
     }
-    if partition_columns.is_empty() {
+    if fields.is_empty() {
         partitions.clear();
+    }
+    let mut partition_columns = Vec::with_capacity(fields.len());
+    for (at, name) in fields.iter().enumerate() {
+        let own = columns.iter().position(|column| column.name == *name);
+        let own = own.map(|own| columns.remove(own));
+        let values = partitions.keys().filter_map(|values| values.get(at));
+        let generator = published.key_generator.as_deref();
+        partition_columns.push(partition_column(name, own, generator, values));
     }
     Ok(Snapshot {
         position: published.head,
@@ -212,47 +239,4 @@ fn snapshot(published: &Published) -> Result<Snapshot, String> {
         partitions,
         gone: BTreeMap::new(),
     })
-}
-
-/// A column by which a table is partitioned. What its generator makes of a value is a text where it
-/// is not the value itself.
-fn partition_column(name: &str, own: Option<Column>, published: &Published) -> Column {
-    let generator = published.key_generator.as_deref().unwrap_or_default().to_uppercase();
-    let rewrites = generator.contains("TIMESTAMP") || generator.contains("CUSTOM");
-    let simple = |column: &Column| {
-        let hive = column.hive.as_str();
-        matches!(hive, "string" | "int" | "bigint" | "boolean" | "date")
-    };
-    match own.filter(|column| !rewrites && simple(column)) {
-        Some(column) => column,
-        None => Column {
-            name: name.to_owned(),
-            hive: "string".to_owned(),
-            spark: serde_json::json!("string"),
-            nullable: true,
-        },
-    }
-}
-
-/// The values that a partition's folder says; `None` where it says others than there are columns.
-fn values(folder: &str, published: &Published) -> Option<Vec<String>> {
-    let fields = &published.partition_fields;
-    let decode = |text: &str| match published.encoded {
-        true => unescape(text),
-        false => text.to_owned(),
-    };
-    let value = |field: &String, text: &str| {
-        let own = text.split_once('=').filter(|(name, _)| published.hive_style && name == field);
-        decode(own.map_or(text, |(_, value)| value))
-    };
-    let segments: Vec<_> = folder.split('/').collect();
-    match fields.as_slice() {
-        [] => Some(Vec::new()),
-        _ if fields.len() == segments.len() => {
-            Some(fields.iter().zip(segments).map(|(field, text)| value(field, text)).collect())
-        }
-        // A date such as 2024/01/31 is one value.
-        [field] => Some(vec![value(field, folder)]),
-        _ => None,
-    }
 }

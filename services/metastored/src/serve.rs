@@ -67,10 +67,10 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Answers calls until `shutdown`, then lets those that run come to their end.
 pub async fn serve(listener: TcpListener, options: Options, shutdown: impl Future<Output = ()>) {
-    let Options { catalog, project, site, snapshots, tls, limits } = options;
+    let Options { catalog, project, site, trino_catalog, snapshots, tls, limits } = options;
     let (over, receiver) = watch::channel(false);
     let shared = Arc::new(Shared {
-        metastore: Metastore { catalog, project, site, snapshots },
+        metastore: Metastore { catalog, project, site, trino_catalog, snapshots },
         tls,
         limits,
         make_room: Notify::new(),

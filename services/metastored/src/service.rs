@@ -1,6 +1,7 @@
 //! What is answered to each call.
 
 mod partitions;
+mod pinned;
 mod tables;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) struct Metastore {
     pub(crate) catalog: Catalog,
     pub(crate) project: String,
     pub(crate) site: String,
+    pub(crate) trino_catalog: String,
     pub(crate) snapshots: Arc<dyn Snapshots>,
 }
 

@@ -1,7 +1,8 @@
 //! What is published of a table at a site: the seam to whoever opens replicas.
 //!
 //! Of a Delta table no engine takes anything from its metastore but the location: columns and
-//! partitions come from the log. Only Hudi's are asked for here.
+//! partitions come from the log. Only Hudi's are asked for here, and the columns of Delta tables that
+//! are shown at one version: they are views, which say their columns.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,21 +11,33 @@ use async_trait::async_trait;
 use driftless_catalog::Table;
 use table_sync_core::{BoxError, Position};
 
-/// Looks at replicas of Hudi tables.
+/// Looks at replicas.
 #[async_trait]
 pub trait Snapshots: Send + Sync {
-    /// What the replica at `place` holds now, or held not longer ago than the implementation says.
+    /// What the replica of a Hudi table at `place` holds now, or held not longer ago than the implementation says.
     ///
     /// # Errors
     /// The replica does not answer, or holds what cannot be served.
     async fn snapshot(&self, table: &Table, place: &str) -> Result<Arc<Snapshot>, LookError>;
 
-    /// Whether the table is merge-on-read: engines see it under three names. Does not change as
+    /// Whether a Hudi table is merge-on-read: engines see it under three names. Does not change as
     /// long as the place is the same.
     ///
     /// # Errors
     /// As [`Snapshots::snapshot`].
     async fn merges(&self, table: &Table, place: &str) -> Result<bool, LookError>;
+
+    /// The columns of a Delta table at a version: a schema of Spark, in JSON. `None` where readers
+    /// cannot open that version there.
+    ///
+    /// # Errors
+    /// As [`Snapshots::snapshot`].
+    async fn schema(
+        &self,
+        table: &Table,
+        place: &str,
+        version: u64,
+    ) -> Result<Option<Arc<str>>, LookError>;
 }
 
 /// A Hudi table, as a replica holds it.

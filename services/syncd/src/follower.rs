@@ -35,7 +35,7 @@ mod operations;
 mod place;
 
 use operations::Asked;
-use place::Place;
+use place::{Place, began_ms};
 
 /// Waits after trouble.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -355,7 +355,9 @@ impl<'a> Loop<'a> {
     async fn settle(&mut self, group: &[usize], work: Work) -> Option<Ended> {
         match work {
             Work::Looked(Ok(false)) => {
-                self.follower.shared.recorder.checked(self.follower.id.clone()).await;
+                let began_ms =
+                    began_ms(&self.places, group, self.follower.shared.options.clock.now_ms());
+                self.follower.shared.recorder.checked(self.follower.id.clone(), began_ms).await;
                 let wait = self.cadence.wait(fastrand::f64());
                 self.again(group, wait);
                 None
@@ -391,6 +393,7 @@ impl<'a> Loop<'a> {
     async fn settle_pass(&mut self, group: &[usize], report: &PassReport) -> Option<Ended> {
         let shared = Arc::clone(&self.follower.shared);
         let now_ms = shared.options.clock.now_ms();
+        let began_ms = began_ms(&self.places, group, now_ms);
         self.count_untold(group, report);
         let known = |at: &usize| self.places.get(*at).and_then(|place| place.progress.source_head);
         if let Some(committed_ms) = report.source_head_ms
@@ -406,7 +409,7 @@ impl<'a> Loop<'a> {
             }
             let Some(place) = self.places.get_mut(*at) else { continue };
             shared.count(&self.table, target, place.progress.condition);
-            let said = place.owner.of_pass(report, target, &place.progress, now_ms);
+            let said = place.owner.of_pass(report, target, &place.progress, (began_ms, now_ms));
             if let Some(progress) = &said.progress {
                 place.progress.clone_from(progress);
             }
@@ -437,10 +440,11 @@ impl<'a> Loop<'a> {
     async fn settle_survey(&mut self, group: &[usize], statuses: &[TargetStatus]) {
         let shared = Arc::clone(&self.follower.shared);
         let now_ms = shared.options.clock.now_ms();
+        let began_ms = began_ms(&self.places, group, now_ms);
         let wait = Duration::from_secs(self.table.policy.poll_seconds);
         for (at, status) in group.iter().zip(statuses) {
             let Some(place) = self.places.get_mut(*at) else { continue };
-            let said = place.owner.of_survey(status, &place.progress, now_ms);
+            let said = place.owner.of_survey(status, &place.progress, (began_ms, now_ms));
             if let Some(progress) = &said.progress {
                 place.progress.clone_from(progress);
             }

@@ -8,10 +8,10 @@
 //! - What is about one replica is written in the order in which it was reported.
 //! - While the database does not answer, reports wait here, folded by replica.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use driftless_catalog::{Catalog, Report, TableId, folded};
+use driftless_catalog::{Catalog, Millis, Report, TableId, folded};
 use table_sync_engine::Clock;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -37,8 +37,9 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 pub(crate) enum Said {
     /// See [`Report`].
     Report(Box<Report>),
-    /// The source of this table was looked at and had nothing new.
-    Checked(TableId),
+    /// The source of this table was looked at and had nothing new: since when, in ms. `None` = it
+    /// answers, and was not looked at as a whole.
+    Checked(TableId, Option<Millis>),
 }
 
 /// Where the loops report to. Cheap to clone.
@@ -74,14 +75,14 @@ impl Recorder {
         let _ = self.0.try_send(Said::Report(Box::new(report)));
     }
 
-    /// As [`Recorder::checked`]; dropped where the database is far behind.
+    /// Notes that a source answers; dropped where the database is far behind.
     pub(crate) fn mention_checked(&self, table: TableId) {
-        let _ = self.0.try_send(Said::Checked(table));
+        let _ = self.0.try_send(Said::Checked(table, None));
     }
 
-    /// Notes that a source was looked at.
-    pub(crate) async fn checked(&self, table: TableId) {
-        let _ = self.0.send(Said::Checked(table)).await;
+    /// Notes that a source was looked at and had nothing new. The look began at `began_ms`.
+    pub(crate) async fn checked(&self, table: TableId, began_ms: Millis) {
+        let _ = self.0.send(Said::Checked(table, Some(began_ms))).await;
     }
 }
 
@@ -91,7 +92,7 @@ async fn write_all(
     mut said: mpsc::Receiver<Said>,
     refused: mpsc::UnboundedSender<Refused>,
 ) {
-    let mut checked: HashSet<TableId> = HashSet::new();
+    let mut checked: Checked = HashMap::new();
     let mut reports: Vec<Report> = Vec::new();
     let mut flush_checked = Instant::now() + CHECKED_EVERY;
     let mut open = true;
@@ -118,22 +119,40 @@ async fn write_all(
         write_reports(&catalog, &*clock, std::mem::take(&mut reports), &refused).await;
         if !open || Instant::now() >= flush_checked {
             flush_checked = Instant::now() + CHECKED_EVERY;
-            let tables: Vec<_> = checked.drain().collect();
-            if let Err(error) = catalog.checked(&tables, clock.now_ms()).await {
-                // The next round says it again.
-                tracing::warn!(%error, "write which sources were looked at");
+            write_checked(&catalog, &*clock, std::mem::take(&mut checked)).await;
+        }
+    }
+}
+
+/// When the last look at each source began, where one did.
+type Checked = HashMap<TableId, Option<Millis>>;
+
+fn sort(batch: Vec<Said>, reports: &mut Vec<Report>, checked: &mut Checked) {
+    for said in batch {
+        match said {
+            Said::Report(report) => reports.push(*report),
+            Said::Checked(table, began_ms) => {
+                let last = checked.entry(table).or_default();
+                *last = began_ms.max(*last);
             }
         }
     }
 }
 
-fn sort(batch: Vec<Said>, reports: &mut Vec<Report>, checked: &mut HashSet<TableId>) {
-    for said in batch {
-        match said {
-            Said::Report(report) => reports.push(*report),
-            Said::Checked(table) => {
-                checked.insert(table);
-            }
+/// Looks that began within the same second are written together, as if all had begun with the
+/// first of them.
+async fn write_checked(catalog: &Catalog, clock: &dyn Clock, checked: Checked) {
+    let mut together: BTreeMap<Option<Millis>, (Option<Millis>, Vec<TableId>)> = BTreeMap::new();
+    for (table, began_ms) in checked {
+        let second = began_ms.map(|began_ms| began_ms.div_euclid(1_000));
+        let (first, tables) = together.entry(second).or_insert((began_ms, Vec::new()));
+        *first = began_ms.min(*first);
+        tables.push(table);
+    }
+    for (began_ms, tables) in together.into_values() {
+        if let Err(error) = catalog.checked(&tables, began_ms, clock.now_ms()).await {
+            // The next round says it again.
+            tracing::warn!(%error, "write which sources were looked at");
         }
     }
 }

@@ -28,17 +28,18 @@ impl Owner {
         }
     }
 
-    /// What a pass did at one site, after what was known before it.
+    /// What a pass did at one site, after what was known before it. `began_ms`, `now_ms`: when it
+    /// began and ended.
     pub(crate) fn of_pass(
         &self,
         pass: &PassReport,
         target: &TargetReport,
         before: &Progress,
-        now_ms: i64,
+        (began_ms, now_ms): (i64, i64),
     ) -> Report {
         Report {
             format: format(pass.format),
-            progress: Some(progress(pass, target, before, now_ms)),
+            progress: Some(progress(pass, target, before, (began_ms, now_ms))),
             versions: target.receipts.iter().map(version).collect(),
             events: windows(target),
             ..self.report()
@@ -50,16 +51,17 @@ impl Owner {
         Report { versions: vec![version(receipt)], ..self.report() }
     }
 
-    /// What a look at a paused table found.
+    /// What a look at a paused table found. `began_ms`, `now_ms`: when it began and ended.
     pub(crate) fn of_survey(
         &self,
         status: &TargetStatus,
         before: &Progress,
-        now_ms: i64,
+        (began_ms, now_ms): (i64, i64),
     ) -> Report {
         let mut now = before.clone();
         if let Some(lag) = status.lag {
             now.checked_ms = Some(now_ms);
+            now.listed_ms = Some(began_ms);
             now.source_head = status.source_head.or(before.source_head);
             now.pending_versions = i64::try_from(lag.versions).ok();
             let age_ms = i64::try_from(lag.ms).unwrap_or(i64::MAX);
@@ -89,7 +91,12 @@ fn format(name: &str) -> Option<&'static str> {
     ["delta", "hudi"].into_iter().find(|known| *known == name)
 }
 
-fn progress(pass: &PassReport, target: &TargetReport, before: &Progress, now_ms: i64) -> Progress {
+fn progress(
+    pass: &PassReport,
+    target: &TargetReport,
+    before: &Progress,
+    (began_ms, now_ms): (i64, i64),
+) -> Progress {
     let (condition, code, reason, position) = condition(target);
     let seen = pass.source_head.is_some();
     let last = target.receipts.last();
@@ -106,6 +113,7 @@ fn progress(pass: &PassReport, target: &TargetReport, before: &Progress, now_ms:
         source_head_ms: pass.source_head_ms.or(before.source_head_ms),
         // A failure at the target leaves what the source said as true as before.
         checked_ms: if seen { Some(now_ms) } else { before.checked_ms },
+        listed_ms: if pending.is_some() { Some(began_ms) } else { before.listed_ms },
         head: target.head.or(before.head),
         head_committed_ms: target.head_committed_ms.or(before.head_committed_ms),
         published_ms: last.map(|last| last.published_ms).or(before.published_ms),

@@ -137,8 +137,8 @@ impl SourceLog for TableLog {
 
     /// Only logs of Hudi have marks.
     async fn stands(&self, mark: &str) -> Result<bool, SourceError> {
-        let stands = self.known() != Some(Format::Delta)
-            && SourceLog::stands(&self.hudi, mark).await?;
+        let stands =
+            self.known() != Some(Format::Delta) && SourceLog::stands(&self.hudi, mark).await?;
         if stands {
             self.found.get_or_init(|| Format::Hudi);
         }

@@ -110,6 +110,9 @@ pub struct Metadata {
     pub name: Option<String>,
     /// Format of data files.
     pub format: Option<Format>,
+    /// The columns, as Spark writes a schema in JSON.
+    #[serde(rename = "schemaString")]
+    pub schema: Option<String>,
     /// Columns by which the table is partitioned.
     #[serde(default, rename = "partitionColumns", deserialize_with = "or_default")]
     pub partition_columns: Vec<String>,

@@ -36,6 +36,7 @@ const HEAD_COLUMNS: &[&str] = &[
     "metaData.id",
     "metaData.name",
     "metaData.format.provider",
+    "metaData.schemaString",
     "metaData.partitionColumns",
     "metaData.configuration",
     "sidecar.path",

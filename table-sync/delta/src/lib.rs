@@ -33,6 +33,7 @@ mod parquet_file;
 pub mod reference;
 mod replica;
 mod retire;
+mod schema;
 mod source;
 mod verify;
 

@@ -14,7 +14,7 @@ use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use futures::{future, stream};
 use table_sync_core::{FileKey, FileRef, Role, SetDigest, SourceError};
 
-use crate::action::{Action, Remove};
+use crate::action::{Action, Metadata, Remove};
 use crate::checkpoint::{Checkpoint, to_refs};
 use crate::commit::LogBytes;
 use crate::describe::{checked_commit, read_commit};
@@ -292,12 +292,21 @@ async fn in_snapshot(
     Ok(false)
 }
 
-/// The table's id at a version: the newest metadata at or below it.
+/// The table's id at a version.
 pub(crate) async fn table_id(
     reader: &LogReader,
     listing: &Listing,
     version: u64,
 ) -> Result<Option<String>, SourceError> {
+    Ok(metadata(reader, listing, version).await?.map(|metadata| metadata.id))
+}
+
+/// The newest metadata at or below a version; `None` where the log does not reach down to it.
+pub(crate) async fn metadata(
+    reader: &LogReader,
+    listing: &Listing,
+    version: u64,
+) -> Result<Option<Metadata>, SourceError> {
     let mut at = Some(version);
     while let Some(version) = at {
         if let Some(metadata) = metadata_at_checkpoint(reader, listing, version).await? {
@@ -308,7 +317,7 @@ pub(crate) async fn table_id(
         }
         let commit = checked_commit(reader, version).await?;
         if let Some(metadata) = commit.summary.metadata {
-            return Ok(Some(metadata.id));
+            return Ok(Some(metadata));
         }
         at = version.checked_sub(1);
     }
@@ -319,10 +328,10 @@ async fn metadata_at_checkpoint(
     reader: &LogReader,
     listing: &Listing,
     version: u64,
-) -> Result<Option<String>, SourceError> {
+) -> Result<Option<Metadata>, SourceError> {
     for set in listing.checkpoints_of(version) {
         match Checkpoint::open(reader, set).await {
-            Ok(checkpoint) => return Ok(checkpoint.head.metadata.map(|metadata| metadata.id)),
+            Ok(checkpoint) => return Ok(checkpoint.head.metadata),
             Err(SourceError::Missing { .. }) => {}
             Err(error) => return Err(error),
         }

@@ -55,8 +55,6 @@ pub struct Published {
     pub key_generator: Option<String>,
     /// Whether partition folders are `column=value`.
     pub hive_style: bool,
-    /// Whether partition folders are percent-encoded values.
-    pub encoded: bool,
     /// Folders of the partitions that hold rows, raw.
     pub partitions: BTreeSet<String>,
     /// Folders of partitions that hold no rows: a commit is on its way, or rows are gone and files
@@ -97,7 +95,6 @@ impl HudiLog {
             partition_fields: table.partition_fields().into_iter().map(str::to_owned).collect(),
             key_generator: table.key_generator().map(str::to_owned),
             hive_style: table.is_hive_style(),
-            encoded: table.encodes_partitions(),
             partitions,
             others: BTreeSet::new(),
             commits: known,

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use driftless_alerts::{Config, Counts, Format, metric, render};
 use driftless_catalog::status::Condition;
 use driftless_catalog::transition::Wish;
-use driftless_catalog::{Priority, TableName};
+use driftless_catalog::{Policy, Priority, TableName};
 use expect_test::expect_file;
 
 use crate::files::promtool;
@@ -16,6 +16,11 @@ use crate::world::{MINUTE, NOW, World, behind, blocked};
 async fn world() -> World {
     let world = World::new().await;
     world.table("lake.sales.in_step", Priority::Standard, &["east", "west"]).await;
+    // The west was never looked at as a whole.
+    world.report("lake.sales.in_step", "east", |now| now.listed_ms = Some(NOW - 2_000)).await;
+    let grouped = Policy { group: Some("close".to_owned()), ..Policy::default() };
+    let in_step = TableName::parse("lake.sales.in_step").unwrap();
+    world.catalog.set_policy(&in_step, &grouped, None, NOW).await.unwrap();
     world.table("lake.sales.late", Priority::Standard, &["east"]).await;
     world.report("lake.sales.late", "east", behind(NOW, 7 * MINUTE)).await;
     world.table("lake.sales.later", Priority::Standard, &["east"]).await;

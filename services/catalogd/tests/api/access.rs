@@ -89,6 +89,8 @@ fn routes_ask_for_what_they_should() {
         admin* DELETE /v1/projects/{project}
         reader GET /v1/projects/{project}
         admin* PUT /v1/projects/{project}
+        reader GET /v1/projects/{project}/groups
+        reader GET /v1/projects/{project}/groups/{group}/snapshot
         reader GET /v1/projects/{project}/namespaces
         admin DELETE /v1/projects/{project}/namespaces/{namespace}
         admin PUT /v1/projects/{project}/namespaces/{namespace}
@@ -200,6 +202,8 @@ async fn a_token_of_a_project_changes_that_project() {
         &format!("/v1/tables/{ORDERS}/common-version"),
         &format!("/v1/operations/{operation}"),
         "/v1/projects/lake",
+        "/v1/projects/lake/groups",
+        "/v1/projects/lake/groups/close/snapshot?site=east",
         "/v1/projects/lake/namespaces",
         "/v1/watch?project=lake",
     ] {

@@ -11,6 +11,7 @@
 mod access;
 mod answers;
 mod changes;
+mod groups;
 mod hints;
 mod idempotency;
 mod inventory;

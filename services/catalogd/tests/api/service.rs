@@ -99,6 +99,18 @@ impl Inspector for StandIn {
         }
     }
 
+    async fn live_digest(
+        &self,
+        _: &Table,
+        site: &str,
+        position: Position,
+    ) -> Result<String, InspectError> {
+        match site {
+            "west" => Err(refused(true)),
+            site => Ok(format!("digest of {position} at {site}")),
+        }
+    }
+
     async fn plan(&self, table: &Table) -> Result<Value, InspectError> {
         Ok(json!({ "stand_in": true, "table": table.name.to_string() }))
     }
@@ -280,6 +292,7 @@ pub(crate) fn routes() -> Vec<(String, String, Value)> {
                 ("{site}", "east"),
                 ("{project}", "lake"),
                 ("{namespace}", "sales"),
+                ("{group}", "close"),
                 ("{table}", ORDERS),
                 ("{pin}", "close"),
                 ("{rule}", "all"),

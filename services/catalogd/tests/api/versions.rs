@@ -46,6 +46,35 @@ async fn versions_have_receipts_from_each_site() {
     assert_eq!((&list["site"], &list["versions"]), (&json!("east"), &json!([])));
 }
 
+/// Digests of live files are worked out when they are asked for, and kept.
+#[tokio::test]
+async fn a_receipt_has_the_digest_of_its_live_files() {
+    let api = Api::new().await;
+    api.seed().await;
+    api.register(ORDERS).await;
+    for site in ["east", "west"] {
+        api.publish(ORDERS, site, &[0, 1]).await;
+    }
+    let version = format!("/v1/tables/{ORDERS}/versions/1");
+    let receipts = async |api: &Api, query: &str| {
+        let found = api.get(&format!("{version}{query}")).await.ok().json();
+        let sites = found["sites"].as_array().unwrap().iter();
+        let told = |one: &Value| (one["receipt"]["live_digest"].clone(), one["unknown"].clone());
+        sites.map(told).collect::<Vec<_>>()
+    };
+    let nothing = (Value::Null, Value::Null);
+    assert_eq!(receipts(&api, "").await, [nothing.clone(), nothing.clone()]);
+    let digest = (json!("digest of 1 at east"), Value::Null);
+    let asked = receipts(&api, "?live_digest=true").await;
+    assert_eq!(asked, [digest.clone(), (Value::Null, json!("open the table"))]);
+    // It is part of the receipt from now on, also where no table can be opened.
+    assert_eq!(receipts(&api, "").await, [digest.clone(), nothing]);
+    let alone = api.beside(|options| options.inspector = None);
+    let asked = receipts(&alone, "?live_digest=true").await;
+    assert_eq!(asked[0], digest);
+    assert!(asked[1].1.as_str().unwrap().contains("opens no tables"), "{asked:?}");
+}
+
 #[tokio::test]
 async fn pins_keep_published_versions() {
     let api = Api::new().await;

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::json;
 
+use crate::nodes::text_of;
 use crate::pump::Pump;
 use crate::world::World;
 
@@ -51,6 +52,14 @@ fn a_metastore_serves_what_is_published_at_its_site() {
     for table in ["orders", "trips"] {
         world.register(&serve, table, &policy);
         world.until(&serve, (table, "in step"), |site| site["status"] == "ok");
+    }
+    // Both sites hold the same live files, as their own logs say.
+    for table in ["orders", "trips"] {
+        let head = world.table(&serve, table)["sites"][0]["head"].to_string().replace('"', "");
+        let path = format!("/v1/tables/lake.sales.{table}/versions/{head}?live_digest=true");
+        let found: serde_json::Value = serde_json::from_str(&text_of(&serve, &path)).unwrap();
+        let digest = |at: usize| found["sites"][at]["receipt"]["live_digest"].as_str();
+        assert!(digest(0).is_some() && digest(0) == digest(1), "{found:#}");
     }
     let databases = call(address, "get_all_databases", &[]);
     assert!(holds(&databases, "sales"), "{databases:?}");

@@ -2,16 +2,11 @@
 //!
 //! The columns are the placeholder that Spark and Trino write themselves.
 
-use crate::face::{Subject, map, row, seconds, storage};
+use crate::face::{SPARK_SCHEMA, Subject, map, placeholder, row, seconds, storage};
 use crate::hive;
 
 /// The row of a Delta table.
 pub(super) fn table(subject: Subject<'_>) -> hive::Table {
-    let placeholder = hive::FieldSchema {
-        name: Some("col".to_owned()),
-        type_: Some("array<string>".to_owned()),
-        comment: Some("from deserializer".to_owned()),
-    };
     let created = seconds(subject.table.created_ms).to_string();
     hive::Table {
         sd: Some(hive::StorageDescriptor {
@@ -27,13 +22,13 @@ pub(super) fn table(subject: Subject<'_>) -> hive::Table {
                 // Both engines take the table's root from here.
                 parameters: Some(map([("serialization.format", "1"), ("path", subject.location)])),
             }),
-            ..storage(vec![placeholder], subject.location.to_owned())
+            ..storage(vec![placeholder()], subject.location.to_owned())
         }),
         // Without the provider Spark answers no rows, and no error.
         parameters: Some(map([
             ("EXTERNAL", "TRUE"),
             ("spark.sql.sources.provider", "delta"),
-            ("spark.sql.sources.schema", r#"{"type":"struct","fields":[]}"#),
+            (SPARK_SCHEMA, r#"{"type":"struct","fields":[]}"#),
             ("spark.sql.partitionProvider", "catalog"),
             ("transient_lastDdlTime", &created),
         ])),

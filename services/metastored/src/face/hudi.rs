@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 use table_sync_core::Position;
 
-use crate::face::{Subject, View, map, row, seconds, storage};
+use crate::face::{SPARK_SCHEMA, Subject, View, map, put_schema, row, seconds, storage};
 use crate::hive;
 use crate::snapshot::{Column, Snapshot};
 
@@ -15,9 +15,6 @@ const COPY_ON_WRITE: &str = "org.apache.hudi.hadoop.HoodieParquetInputFormat";
 const MERGE_ON_READ: &str = "org.apache.hudi.hadoop.realtime.HoodieParquetRealtimeInputFormat";
 const OUTPUT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat";
 const SERDE: &str = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe";
-
-/// Longest value of a parameter: what the columns of metastores hold.
-const PARAMETER_CHARS_MAX: usize = 4_000;
 
 /// The row of a Hudi table, or of a view of it.
 pub(super) fn table(subject: Subject<'_>, snapshot: &Snapshot) -> hive::Table {
@@ -28,18 +25,12 @@ pub(super) fn table(subject: Subject<'_>, snapshot: &Snapshot) -> hive::Table {
         parameters.insert("last_commit_time_sync".to_owned(), requested.to_string());
         parameters.insert("last_commit_completion_time_sync".to_owned(), completed.to_string());
     }
-    let schema = spark_schema(snapshot);
-    let parts = parts(&schema);
-    let prefix = "spark.sql.sources.schema";
-    parameters.insert(format!("{prefix}.numParts"), parts.len().to_string());
-    for (at, part) in parts.into_iter().enumerate() {
-        parameters.insert(format!("{prefix}.part.{at}"), part);
-    }
+    put_schema(&mut parameters, &spark_schema(snapshot));
     if !snapshot.partition_columns.is_empty() {
         let count = snapshot.partition_columns.len().to_string();
-        parameters.insert(format!("{prefix}.numPartCols"), count);
+        parameters.insert(format!("{SPARK_SCHEMA}.numPartCols"), count);
         for (at, column) in snapshot.partition_columns.iter().enumerate() {
-            parameters.insert(format!("{prefix}.partCol.{at}"), column.name.clone());
+            parameters.insert(format!("{SPARK_SCHEMA}.partCol.{at}"), column.name.clone());
         }
     }
     hive::Table {
@@ -98,18 +89,4 @@ fn spark_schema(snapshot: &Snapshot) -> String {
     };
     let fields: Vec<Value> = columns.map(field).collect();
     json!({ "type": "struct", "fields": fields }).to_string()
-}
-
-/// A text in pieces that metastores hold.
-fn parts(text: &str) -> Vec<String> {
-    let mut parts = Vec::new();
-    let mut part = String::new();
-    for (at, char) in text.chars().enumerate() {
-        if at > 0 && at % PARAMETER_CHARS_MAX == 0 {
-            parts.push(std::mem::take(&mut part));
-        }
-        part.push(char);
-    }
-    parts.push(part);
-    parts
 }

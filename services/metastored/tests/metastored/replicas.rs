@@ -1,13 +1,16 @@
 //! Snapshots of real Hudi tables, from their files.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use driftless_metastored::{Replicas, Snapshot, Snapshots as _};
+use driftless_catalog::Table;
+use driftless_metastored::{Opens, Replicas, Snapshot, Snapshots as _};
 use driftless_testdata::models::hudi::{Event, HudiObjects, Recorded, recorded_tables};
-use driftless_wire::Opener;
+use driftless_wire::{Opener, TableLog, TableOptions};
+use table_sync_core::BoxError;
 use table_sync_store::Settings;
 
 use crate::place::Place;
@@ -45,12 +48,21 @@ fn change(event: &Event, objects: &HudiObjects, folder: &Path) {
     }
 }
 
-fn replicas(fresh: Duration, grace: Duration) -> Replicas {
-    let opener = Opener::new(Settings::default(), Default::default(), None).unwrap();
-    Replicas::new(Arc::new(opener), fresh, grace)
+struct Opening(Opener);
+
+#[async_trait::async_trait]
+impl Opens for Opening {
+    async fn open(&self, _: &Table, place: &str) -> Result<Arc<TableLog>, BoxError> {
+        Ok(self.0.table(place, &[], &TableOptions::default())?.log)
+    }
 }
 
-async fn registered() -> driftless_catalog::Table {
+fn replicas(fresh: Duration, grace: Duration) -> Replicas {
+    let opener = Opener::new(Settings::default(), Default::default(), None).unwrap();
+    Replicas::new(Arc::new(Opening(opener)), fresh, grace)
+}
+
+async fn registered() -> Table {
     let place = Place::new().await;
     place.publish("sales.orders", "hudi", None).await;
     let name = driftless_catalog::TableName::parse("lake.sales.orders").unwrap();
@@ -189,4 +201,79 @@ async fn a_place_without_a_table_is_an_error() {
     let replicas = replicas(Duration::ZERO, Duration::ZERO);
     let error = replicas.snapshot(&registered, &place).await.unwrap_err();
     assert!(error.to_string().contains("nothing is published"), "{error}");
+}
+
+/// Tables of the public corpus, packed or not: their roots. The folder is where they are unpacked.
+fn corpus() -> Option<(tempfile::TempDir, Vec<PathBuf>)> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/hudi");
+    if !corpus.is_dir() {
+        eprintln!("SKIPPED: no corpus at {}", corpus.display());
+        return None;
+    }
+    let unpacked = tempfile::tempdir().unwrap();
+    let mut roots = Vec::new();
+    for (at, zip) in files(&corpus).iter().filter(|file| file.ends_with(".zip")).enumerate() {
+        let folder = unpacked.path().join(at.to_string());
+        let done = Command::new("unzip").args(["-q", zip, "-d"]).arg(&folder).status();
+        if !done.is_ok_and(|status| status.success()) {
+            eprintln!("SKIPPED: unzip failed for {zip}");
+            continue;
+        }
+        let properties = files(&folder);
+        let own =
+            properties.iter().filter_map(|file| file.strip_suffix("/.hoodie/hoodie.properties"));
+        let own = own.filter(|root| !root.contains("/.hoodie/") && !root.contains("__MACOSX"));
+        roots.extend(own.map(PathBuf::from));
+    }
+    Some((unpacked, roots))
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path.to_str().unwrap().to_owned()),
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Tables of other writers, with other key generators and types.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_the_corpus_are_told_or_refused_for_a_reason() {
+    let Some((_unpacked, roots)) = corpus() else { return };
+    let registered = registered().await;
+    let mut told = 0;
+    for root in &roots {
+        let place = format!("file://{}", root.display());
+        let replicas = replicas(Duration::ZERO, Duration::ZERO);
+        match replicas.snapshot(&registered, &place).await {
+            Ok(snapshot) => {
+                let fields = snapshot.partition_columns.len();
+                for (values, folder) in &snapshot.partitions {
+                    assert_eq!(values.len(), fields, "{place}");
+                    assert!(root.join(folder).is_dir(), "{place}: {folder}");
+                }
+                assert_eq!(fields > 0, !snapshot.partitions.is_empty(), "{place}");
+                assert!(snapshot.columns.len() > 1, "{place}");
+                told += 1;
+            }
+            Err(error) => {
+                let error = table_sync_core::with_causes(&error);
+                let known = ["the table has version", "nothing is published there"];
+                assert!(known.iter().any(|text| error.contains(text)), "{place}: {error}");
+            }
+        }
+        if root.ends_with("hudi_multi_pt_v8_mor") {
+            let snapshot = replicas.snapshot(&registered, &place).await.unwrap();
+            let times: BTreeSet<_> =
+                snapshot.partitions.keys().map(|key| key[5].as_str()).collect();
+            assert!(times.contains("2024-02-20 08:45:10"), "{times:?}");
+        }
+    }
+    eprintln!("{told} of {} tables of the corpus are told", roots.len());
+    assert!(told > 40, "{told} of {}", roots.len());
 }

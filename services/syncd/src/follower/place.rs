@@ -96,6 +96,13 @@ impl Place {
     }
 }
 
+/// When the work at these of the places began, ms since the epoch.
+pub(super) fn began_ms(places: &[Place], group: &[usize], now_ms: i64) -> i64 {
+    let begun = group.iter().filter_map(|at| places.get(*at)?.busy);
+    let took = begun.map(|began| began.elapsed().as_millis()).max().unwrap_or_default();
+    now_ms.saturating_sub(i64::try_from(took).unwrap_or(i64::MAX))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -172,6 +172,34 @@ async fn a_table_that_was_created_anew_is_published_at_a_new_place() {
     daemon.stop().await;
 }
 
+/// Published each on its own, and read together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_shows_what_its_tables_hold() {
+    let world = World::new().await;
+    let orders = world.feed("history", "orders").finish().await;
+    let items = world.feed("deletion_vectors", "items").finish().await;
+    // A second is the difference that times of objects may have.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let begun = now_ms();
+    let daemon = world.daemon("a").await;
+    let policy = Policy { group: Some("close".to_owned()), ..seldom() };
+    for table in ["items", "orders"] {
+        world.register(table, policy.clone()).await;
+    }
+    world.until_status("items", Status::Ok).await;
+    world.until_status("orders", Status::Ok).await;
+    let groups = world.catalog.groups(None, None).await.unwrap();
+    assert_eq!(groups.len(), 1);
+    let snapshot = world.catalog.snapshot(&groups[0], "west").await.unwrap();
+    assert_eq!(snapshot.waits_for, []);
+    // Passes end later than they began.
+    let as_of = snapshot.as_of_ms.unwrap();
+    assert!((begun - 1_000..now_ms() - 1_000).contains(&as_of), "{begun} {as_of}");
+    let shown: Vec<_> = snapshot.tables.iter().map(|one| one.position).collect();
+    assert_eq!(shown, [items, orders].map(table_sync_core::Position::Version));
+    daemon.stop().await;
+}
+
 /// What version 6 cannot show in place, since it has one timeline folder: the table waits for a
 /// person, who has it begun anew.
 #[tokio::test(flavor = "multi_thread")]

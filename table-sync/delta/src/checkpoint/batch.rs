@@ -108,6 +108,7 @@ fn metadata_row(
         id: id.to_owned(),
         name: text(strings(child(metadata, "name"))?, row).map(str::to_owned),
         format: Some(Format { provider: text(provider, row).map(str::to_owned) }),
+        schema: text(strings(child(metadata, "schemaString"))?, row).map(str::to_owned),
         partition_columns: list(child(metadata, "partitionColumns"), row)?.unwrap_or_default(),
         configuration: map(child(metadata, "configuration"), row)?,
     })

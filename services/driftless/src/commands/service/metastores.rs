@@ -56,7 +56,7 @@ impl Metastores {
         let tls = tls(args)?;
         let mut listening = Vec::new();
         for named in &args.metastores {
-            let listener = TcpListener::bind(named.address).await.map_err(|error| {
+            let listener = metastored::listen(named.address).map_err(|error| {
                 let message = format!("listen at {} for {named}: {error}", named.address);
                 CommandError::failed("address_in_use", message, "name another one")
             })?;
