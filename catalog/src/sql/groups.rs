@@ -61,7 +61,10 @@ impl Catalog {
 
     /// Of each table, the version that a site published last of those that were committed until a
     /// moment, or at a time that is not known.
-    async fn newest_until(
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn newest_until(
         &self,
         tables: &[&str],
         site: &str,

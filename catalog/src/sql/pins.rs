@@ -1,12 +1,15 @@
 //! Pins: versions that are kept readable, by name.
 
+use std::collections::HashMap;
+
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use table_sync_core::Position;
 
 use super::inventory::check_revision;
 use super::tables::{lock, position};
 use super::{Catalog, decode, next};
-use crate::{CatalogError, Pin, Result, TableName};
+use crate::{CatalogError, Pin, Result, TableId, TableName};
 
 impl Catalog {
     /// Keeps a version readable, by name; the same name is moved. `expect`: the revision of the
@@ -74,6 +77,26 @@ impl Catalog {
             })
         };
         rows.iter().map(pin).collect()
+    }
+
+    /// The positions that a name pins in a namespace, by table.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn pinned(
+        &self,
+        project: &str,
+        namespace: &str,
+        pin: &str,
+    ) -> Result<HashMap<TableId, Position>> {
+        let sql = "SELECT p.table_id, p.position FROM pins p JOIN tables t ON t.id = p.table_id \
+                   WHERE t.project = $1 AND t.namespace = $2 AND p.name = $3";
+        let rows = sqlx::query(sql).bind(project).bind(namespace).bind(pin);
+        let pair = |row: &AnyRow| -> Result<_> {
+            let position = position(row, "position")?.ok_or_else(|| decode("position", Gone))?;
+            Ok((row.try_get("table_id")?, position))
+        };
+        rows.fetch_all(&self.read).await?.iter().map(pair).collect()
     }
 }
 

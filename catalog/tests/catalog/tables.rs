@@ -265,6 +265,13 @@ async fn pins_need_a_published_version(catalog: Catalog) {
         assert!(matches!(error, CatalogError::Changed { .. }), "{error}");
     }
     assert_eq!(catalog.pins(&orders.id).await.unwrap(), [pin]);
+    let pinned = catalog.pinned("lake", "sales", "audit_q3").await.unwrap();
+    assert_eq!(pinned, [(orders.id.clone(), position)].into());
+    for (project, namespace, pin) in
+        [("mart", "sales", "audit_q3"), ("lake", "crm", "audit_q3"), ("lake", "sales", "q3")]
+    {
+        assert!(catalog.pinned(project, namespace, pin).await.unwrap().is_empty());
+    }
     catalog.unpin(&table, "audit_q3", Some(revision + 1)).await.unwrap();
     let error = catalog.unpin(&table, "audit_q3", None).await.unwrap_err();
     assert!(matches!(error, CatalogError::NotFound { .. }), "{error}");

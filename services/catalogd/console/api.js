@@ -93,8 +93,11 @@ export async function read(path, query) {
   return { body: await response.json(), etag: response.headers.get("etag") };
 }
 
-/** All of a list, up to `pages` pages; `whole` says whether that was all. */
-export async function all(path, field, query, pages) {
+/**
+ * All of a list, up to `pages` pages; `whole` says whether that was all. `first`: told the items of
+ * the first page, where more follow.
+ */
+export async function all(path, field, query, pages, first) {
   const items = [];
   let page = null;
   for (let number = 0; number < pages; number += 1) {
@@ -102,6 +105,7 @@ export async function all(path, field, query, pages) {
     items.push(...body[field]);
     page = body.next_page_token;
     if (!page) return { items, whole: true };
+    if (number === 0) first?.(items);
   }
   return { items, whole: false };
 }

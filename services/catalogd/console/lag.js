@@ -6,9 +6,12 @@ import { rank } from "./status.js";
 /** Rows of `/v1/lag` that are read: 1000 a page. */
 const PAGES = 20;
 
-/** All rows: a table at a site each. `whole` is false where there are more. */
-export async function readLag() {
-  const { items, whole } = await all("lag", "lag", { sort: "-lag_seconds" }, PAGES);
+/**
+ * All rows: a table at a site each. `whole` is false where there are more. `first`: told those with
+ * the longest lag, before the others are read.
+ */
+export async function readLag(first) {
+  const { items, whole } = await all("lag", "lag", { sort: "-lag_seconds" }, PAGES, first);
   return { rows: items, whole };
 }
 

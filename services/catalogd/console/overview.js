@@ -4,6 +4,7 @@ import { ApiError, get, now, part } from "./api.js";
 import { h, note, swap, table } from "./dom.js";
 import { bytes, count, counted, duration, lag, rate, time } from "./format.js";
 import { byState, pending, projectOf, readLag, worstFirst } from "./lag.js";
+import { nodeList } from "./nodes.js";
 import { bars } from "./plot.js";
 import { NEEDS_PERSON, STATES, badge, rank, word } from "./status.js";
 
@@ -21,6 +22,7 @@ export function overview(context, query) {
   const details = new Map();
   let rows = null;
   let whole = true;
+  let reading = false;
   let readMs = 0;
   let nodes = null;
   let filter = parsed(query);
@@ -345,7 +347,10 @@ export function overview(context, query) {
       ),
       whole
         ? null
-        : note(`Only the first ${count(rows.length)} rows are read: those with the longest lag.`),
+        : note(
+            reading ? "Reading… " : "Not all are read. ",
+            `These are the first ${count(rows.length)} rows: those with the longest lag.`,
+          ),
     );
   }
 
@@ -372,49 +377,6 @@ export function overview(context, query) {
     );
   }
 
-  function renderNodes() {
-    if (nodes === null) return;
-    if (nodes.error) {
-      swap(alive, note(`Not shown: ${nodes.error}`));
-      return;
-    }
-    if (nodes.length === 0) {
-      swap(
-        alive,
-        h("p", {}, badge("stopped")),
-        note("No node works. Start one with driftless serve or driftless syncd."),
-      );
-      return;
-    }
-    swap(
-      alive,
-      table(
-        "Nodes",
-        [["Node"], ["Tables", "number"], ["Heartbeat"]],
-        h(
-          "tbody",
-          {},
-          nodes.map((node) =>
-            h(
-              "tr",
-              {},
-              h("th", { scope: "row" }, node.name, h("div", { class: "soft" }, node.version)),
-              h("td", { class: "number" }, count(node.tables)),
-              h(
-                "td",
-                {},
-                node.alive
-                  ? time(node.beat_ms, now())
-                  : [badge("stopped"), " ", time(node.beat_ms, now())],
-              ),
-            ),
-          ),
-        ),
-        { region: false },
-      ),
-    );
-  }
-
   /** Brings the rows that are shown up to date from what was read of their tables since. */
   function patch() {
     for (const row of rows) {
@@ -426,6 +388,14 @@ export function overview(context, query) {
       Object.assign(row, { status, lag_seconds, pending_versions, oldest_pending_ms });
     }
     rows.sort(worstFirst);
+  }
+
+  /** The worst are shown while the others are read. */
+  function begin(worst) {
+    rows = [...worst].sort(worstFirst);
+    whole = false;
+    reading = true;
+    render();
   }
 
   async function readNodes() {
@@ -450,14 +420,15 @@ export function overview(context, query) {
     async refresh() {
       if (rows === null || rows.length <= MANY || now() - readMs > ALL_MS) {
         const startMs = now();
-        const [found] = await Promise.all([readLag(), readNodes()]);
+        const [found] = await Promise.all([readLag(rows === null ? begin : null), readNodes()]);
         rows = found.rows.sort(worstFirst);
         whole = found.whole;
+        reading = false;
         readMs = startMs;
       }
       render();
       renderFlow();
-      renderNodes();
+      if (nodes !== null) swap(alive, nodeList(nodes));
       await fetchDetails();
       patch();
       render();

@@ -37,7 +37,8 @@ pub(crate) fn view_columns(schema: &str) -> Result<Vec<ViewColumn>, String> {
             type_of(of, 0).map_err(|error| format!("its column {name}: {error}"))?;
         Ok(ViewColumn { name: name.to_owned(), spark, trino })
     };
-    let columns: Vec<_> = fields(&schema)?.into_iter().map(column).collect::<Result<_, String>>()?;
+    let columns: Vec<_> =
+        fields(&schema)?.into_iter().map(column).collect::<Result<_, String>>()?;
     match columns.is_empty() {
         true => Err("it has no columns".to_owned()),
         false => Ok(columns),
@@ -148,9 +149,7 @@ mod tests {
         ] {
             check(json!(spark), trino);
         }
-        let field = |name: &str, of: Value| {
-            json!({ "name": name, "type": of, "nullable": true, "metadata": { "x": 1 } })
-        };
+        let field = |name: &str, of: Value| json!({ "name": name, "type": of, "nullable": true, "metadata": { "x": 1 } });
         let inner = json!({ "type": "struct", "fields": [
             field("q\"q", json!("long")), field("b", json!("date")),
         ] });
@@ -167,10 +166,17 @@ mod tests {
             let fields = json!([{ "name": "v", "type": of }]);
             json!({ "type": "struct", "fields": fields }).to_string()
         };
-        let deep = format!("{}\"long\"{}", "{\"type\":\"array\",\"elementType\":".repeat(40), "}".repeat(40));
+        let deep = format!(
+            "{}\"long\"{}",
+            "{\"type\":\"array\",\"elementType\":".repeat(40),
+            "}".repeat(40)
+        );
         let deep = format!(r#"{{"type":"struct","fields":[{{"name":"v","type":{deep}}}]}}"#);
         for (schema, expect) in [
-            (column("variant").as_str(), "its column v: a view in Trino cannot say the type variant"),
+            (
+                column("variant").as_str(),
+                "its column v: a view in Trino cannot say the type variant",
+            ),
             (deep.as_str(), "nested deeper"),
             ("{", "its schema"),
             ("{}", "without fields"),

@@ -17,6 +17,10 @@ use driftless_syncd::{Daemon, Options};
 use table_sync_engine::{Clock as _, SystemClock};
 use tokio::time::{Instant, sleep, sleep_until};
 
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

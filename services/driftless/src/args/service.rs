@@ -89,6 +89,9 @@ pub(crate) struct Engines {
     /// How long a dropped partition can still be fetched
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
     pub(crate) metastore_grace: Duration,
+    /// Catalog under which Trino has the Delta tables: what views of earlier versions select from
+    #[arg(long, value_name = "NAME", default_value = "delta")]
+    pub(crate) metastore_trino_catalog: String,
     /// Certificates of the metastores, PEM: they speak TLS then
     #[arg(long, value_name = "FILE", requires = "metastore_key")]
     pub(crate) metastore_cert: Option<PathBuf>,

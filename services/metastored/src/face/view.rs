@@ -99,9 +99,7 @@ fn spark(at: AtVersion<'_>) -> String {
 }
 
 fn spark_schema(columns: &[ViewColumn]) -> String {
-    let field = |column: &ViewColumn| {
-        json!({ "name": column.name, "type": column.spark, "nullable": true, "metadata": {} })
-    };
+    let field = |column: &ViewColumn| json!({ "name": column.name, "type": column.spark, "nullable": true, "metadata": {} });
     let fields: Vec<Value> = columns.iter().map(field).collect();
     json!({ "type": "struct", "fields": fields }).to_string()
 }

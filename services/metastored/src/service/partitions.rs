@@ -38,6 +38,10 @@ impl Looked {
 impl Metastore {
     /// `None` where the table has no partitions that a metastore knows.
     async fn looked(&self, of: &TableOf) -> Result<Option<Looked>, Failure> {
+        if let Some(pinned) = self.pinned(&of.database.to_lowercase()).await? {
+            self.pinned_table(&pinned, of).await?;
+            return Ok(None);
+        }
         let published = self.published(of).await?;
         if !is_hudi(&published.table) {
             return Ok(None);

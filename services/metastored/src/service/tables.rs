@@ -8,11 +8,11 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::{Answer, Failure, Metastore, checked, matches};
 use crate::answer::Value;
 use crate::call::TableOf;
-use crate::face::{self, EXTERNAL_TABLE, Subject, View};
+use crate::face::{self, EXTERNAL_TABLE, Subject, TRINO_VIEW, VIRTUAL_VIEW, View};
 use crate::hive;
 
 /// Tables that one listing reads.
-const TABLES_MAX: usize = 1_000_000;
+pub(super) const TABLES_MAX: usize = 1_000_000;
 
 /// Tables that one call may name.
 const NAMES_MAX: usize = 10_000;
@@ -43,6 +43,8 @@ impl Published {
 struct Listed {
     database: String,
     table: String,
+    /// Its type.
+    kind: &'static str,
 }
 
 impl Metastore {
@@ -61,14 +63,17 @@ impl Metastore {
 
     pub(super) async fn database(&self, name: &str) -> Answer {
         let name = name.to_lowercase();
-        if !self.database_names().await?.contains(&name) {
+        let pinned = self.pinned(&name).await?;
+        if pinned.is_none() && !self.database_names().await?.contains(&name) {
             return Err(Failure::Missing(format!("database {name} does not exist")));
         }
         let sites = self.catalog.sites().await?;
         let site = sites.into_iter().find(|site| site.name == self.site);
         let site = site.ok_or_else(|| Failure::Missing(format!("site {}", self.site)))?;
         let stores = self.catalog.stores().await?;
-        let location = engine_url(&site.place(&format!("{}/{name}", self.project)), &stores);
+        let namespace = pinned.map_or_else(|| name.clone(), |pinned| pinned.namespace);
+        let folder = site.place(&format!("{}/{namespace}", self.project));
+        let location = engine_url(&folder, &stores);
         Ok(Value::structure(&face::database(&name, location))?)
     }
 
@@ -78,10 +83,8 @@ impl Metastore {
         pattern: &str,
         kind: Option<&str>,
     ) -> Answer {
-        let listed = match kind {
-            Some(kind) if kind != EXTERNAL_TABLE => Vec::new(),
-            _ => self.listed(database, pattern).await?,
-        };
+        let mut listed = self.listed(database, pattern).await?;
+        listed.retain(|listed| kind.is_none_or(|kind| kind == listed.kind));
         let names: Vec<_> = listed.into_iter().map(|listed| listed.table).collect();
         Ok(Value::texts(&names)?)
     }
@@ -92,13 +95,13 @@ impl Metastore {
         tables: &str,
         kinds: &[String],
     ) -> Answer {
-        let wanted = kinds.is_empty() || kinds.iter().any(|kind| kind == EXTERNAL_TABLE);
-        let listed = if wanted { self.listed(databases, tables).await? } else { Vec::new() };
+        let mut listed = self.listed(databases, tables).await?;
+        listed.retain(|listed| kinds.is_empty() || kinds.iter().any(|kind| kind == listed.kind));
         let meta = |listed: Listed| hive::TableMeta {
             db_name: Some(listed.database),
             table_name: Some(listed.table),
-            table_type: Some(EXTERNAL_TABLE.to_owned()),
-            comments: None,
+            table_type: Some(listed.kind.to_owned()),
+            comments: (listed.kind == VIRTUAL_VIEW).then(|| TRINO_VIEW.to_owned()),
             cat_name: Some(face::CATALOG.to_owned()),
         };
         let metas: Vec<_> = listed.into_iter().map(meta).collect();
@@ -111,16 +114,15 @@ impl Metastore {
         filter: &str,
         max: Option<usize>,
     ) -> Answer {
-        // What older releases of Trino look for views with. There are none.
-        if filter.contains("presto_view") {
-            return Ok(Value::texts(&[""; 0])?);
-        }
-        if !checked(filter)?.trim().is_empty() {
+        // What older releases of Trino look for views with.
+        let views = filter.contains("presto_view");
+        if !views && !checked(filter)?.trim().is_empty() {
             let text = "filters on tables are not understood: ask for all of them";
             return Err(Failure::Meta(text.to_owned()));
         }
-        let listed = self.listed(database, "*").await?.into_iter();
-        let names: Vec<_> = listed.map(|listed| listed.table).collect();
+        let mut listed = self.listed(database, "*").await?;
+        listed.retain(|listed| !views || listed.kind == VIRTUAL_VIEW);
+        let names: Vec<_> = listed.into_iter().map(|listed| listed.table).collect();
         let names = names.get(..max.unwrap_or(names.len())).unwrap_or(&names);
         Ok(Value::texts(names)?)
     }
@@ -129,6 +131,9 @@ impl Metastore {
     async fn listed(&self, databases: &str, tables: &str) -> Result<Vec<Listed>, Failure> {
         let (databases, tables) = (checked(databases)?, checked(tables)?);
         let plain = !databases.contains(['*', '|', '.']);
+        if databases.contains('@') {
+            return self.listed_pinned(&databases.to_lowercase(), tables).await;
+        }
         let filter = TableFilter {
             project: Some(self.project.clone()),
             namespace: plain.then(|| databases.to_lowercase()),
@@ -152,11 +157,22 @@ impl Metastore {
                     && names.contains(&format!("{}{}", table.name, view.suffix()));
                 if !taken && matches(tables, &name) {
                     let database = table.name.namespace().to_owned();
-                    listed.push(Listed { database, table: name });
+                    listed.push(Listed { database, table: name, kind: EXTERNAL_TABLE });
                 }
             }
         }
         Ok(listed)
+    }
+
+    async fn listed_pinned(&self, database: &str, tables: &str) -> Result<Vec<Listed>, Failure> {
+        let pinned = match self.pinned(database).await {
+            Ok(Some(pinned)) => pinned,
+            Ok(None) | Err(Failure::Missing(_)) => return Ok(Vec::new()),
+            Err(failure) => return Err(failure),
+        };
+        let names = self.pinned_names(&pinned, tables).await?;
+        let listed = |table| Listed { database: database.to_owned(), table, kind: VIRTUAL_VIEW };
+        Ok(names.into_iter().map(listed).collect())
     }
 
     /// The views under which a table is listed. Where its replica does not answer, its own name.
@@ -216,6 +232,9 @@ impl Metastore {
 
     /// The row of a table.
     pub(super) async fn row(&self, of: &TableOf) -> Result<hive::Table, Failure> {
+        if let Some(pinned) = self.pinned(&of.database.to_lowercase()).await? {
+            return self.pinned_row(&pinned, of).await;
+        }
         let published = self.published(of).await?;
         if !is_hudi(&published.table) {
             return Ok(face::delta_table(published.subject()));
@@ -255,7 +274,7 @@ fn is_published(table: &Table) -> bool {
 }
 
 /// Where readers of the table are sent to.
-fn place(table: &Table) -> Option<String> {
+pub(super) fn place(table: &Table) -> Option<String> {
     table.replicas.first().map(|replica| replica.served().location)
 }
 

@@ -9,6 +9,7 @@ mod golden;
 mod idle;
 mod listings;
 mod methods;
+mod pinned;
 mod place;
 mod replays;
 mod replicas;

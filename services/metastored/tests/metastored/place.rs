@@ -46,6 +46,19 @@ impl Snapshots for Told {
     async fn merges(&self, table: &Table, _: &str) -> Result<bool, LookError> {
         Ok(self.of(table)?.merges)
     }
+
+    /// Columns that grow with each version; the log does not reach down to the first.
+    async fn schema(
+        &self,
+        _: &Table,
+        _: &str,
+        version: u64,
+    ) -> Result<Option<Arc<str>>, LookError> {
+        let field = |at| format!(r#"{{"name":"C{at}","type":"long","nullable":true}}"#);
+        let fields: Vec<_> = (0..version).map(field).collect();
+        let schema = format!(r#"{{"type":"struct","fields":[{}]}}"#, fields.join(","));
+        Ok((version > 0).then(|| schema.into()))
+    }
 }
 
 impl Place {
@@ -121,6 +134,7 @@ impl Place {
             catalog: self.catalog.clone(),
             project: "lake".to_owned(),
             site: site.to_owned(),
+            trino_catalog: "delta".to_owned(),
             snapshots: self.snapshots.clone(),
             tls,
             limits,

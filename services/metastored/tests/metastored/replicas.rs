@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use driftless_catalog::Table;
 use driftless_metastored::{Opens, Replicas, Snapshot, Snapshots as _};
+use driftless_testdata::builder::TableBuilder;
 use driftless_testdata::models::hudi::{Event, HudiObjects, Recorded, recorded_tables};
 use driftless_wire::{Opener, TableLog, TableOptions};
 use table_sync_core::BoxError;
@@ -201,6 +202,31 @@ async fn a_place_without_a_table_is_an_error() {
     let replicas = replicas(Duration::ZERO, Duration::ZERO);
     let error = replicas.snapshot(&registered, &place).await.unwrap_err();
     assert!(error.to_string().contains("nothing is published"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_table_has_the_columns_of_each_version() {
+    let table = TableBuilder::new(7)
+        .metadata(|table| table.columns(&[("a", "long")]))
+        .commit(|commit| commit.add("x", 1))
+        .metadata(|table| table.columns(&[("a", "long"), ("b", "string")]))
+        .commit(|commit| commit.add("y", 1));
+    let folder = tempfile::tempdir().unwrap();
+    for (key, object) in table.objects() {
+        let path = folder.path().join(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, object).unwrap();
+    }
+    let registered = registered().await;
+    let place = format!("file://{}", folder.path().display());
+    let replicas = replicas(Duration::ZERO, Duration::ZERO);
+    for (version, columns) in [(0, Some(1)), (1, Some(2)), (1, Some(2)), (0, Some(1)), (2, None)] {
+        let schema = replicas.schema(&registered, &place, version).await.unwrap();
+        let found = schema.map(|schema| schema.matches("\"nullable\"").count());
+        assert_eq!(found, columns, "version {version}");
+    }
+    let gone = format!("{place}/nothing");
+    assert_eq!(replicas.schema(&registered, &gone, 0).await.unwrap(), None);
 }
 
 /// Tables of the public corpus, packed or not: their roots. The folder is where they are unpacked.

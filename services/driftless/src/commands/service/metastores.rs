@@ -65,6 +65,7 @@ impl Metastores {
                 project: named.project.clone(),
                 site: named.site.clone(),
                 snapshots: Arc::clone(&snapshots) as _,
+                trino_catalog: args.metastore_trino_catalog.clone(),
                 tls: tls.clone(),
                 limits: metastored::Limits::default(),
             };
