@@ -40,6 +40,7 @@ pub use policy::{
 };
 pub use sql::{
     Alert, AlertState, Audience, Catalog, Due, EventFilter, Former, Held, NewOperation, NewTable,
-    NewToken, Page, Remembered, SCHEMA, Standing, StandingsPage, TableFilter, database_url, folded,
+    NewToken, Page, Remembered, SCHEMA, Shown, Standing, StandingsPage, TableFilter, database_url,
+    folded,
 };
 pub use store::{FromEnv, FromFile, OptionValue, StoreRecord, check_stores};

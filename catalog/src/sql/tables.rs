@@ -465,7 +465,7 @@ pub(super) fn replica(row: &AnyRow) -> Result<Replica> {
     })
 }
 
-fn serving(row: &AnyRow) -> Result<Option<Serving>> {
+pub(super) fn serving(row: &AnyRow) -> Result<Option<Serving>> {
     let text: Option<String> = row.try_get("serving")?;
     let parse = |text: &str| serde_json::from_str(text).map_err(|error| decode("serving", error));
     text.as_deref().map(parse).transpose()

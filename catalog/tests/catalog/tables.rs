@@ -19,6 +19,7 @@ on_both!(
     policies_are_checked_and_versioned,
     a_new_incarnation_has_a_place_of_its_own,
     readers_are_shown_the_old_replica_until_the_new_one_is_whole,
+    what_is_published_at_a_site_is_listed,
     a_forgotten_table_leaves_its_place_for_good,
     pins_need_a_published_version,
     every_change_is_an_event,
@@ -226,6 +227,32 @@ async fn readers_are_shown_the_old_replica_until_the_new_one_is_whole(catalog: C
     catalog.forget(&table, Some(NOW), NOW).await.unwrap();
     let left = due(NOW).await;
     assert!(left.contains(&place("-3")) && left.contains(&place("-4")), "{left:?}");
+}
+
+async fn what_is_published_at_a_site_is_listed(catalog: Catalog) {
+    seeded(&catalog).await;
+    for table in ["lake.sales.orders", "lake.sales.items", "lake.crm.people", "mart.sales.carts"] {
+        let table = catalog.register(&new_table(table), NOW).await.unwrap();
+        if table.name.table() != "items" {
+            let said = report(&table, "east", 1, &[version(4, "append", 1)]);
+            assert_eq!(catalog.record(&[said], NOW).await.unwrap(), [true]);
+        }
+    }
+    let check = async |namespace, site, limit, expect: &[&str]| {
+        let shown = catalog.shown("lake", namespace, site, limit).await.unwrap();
+        let names: Vec<_> = shown.iter().map(|shown| shown.name.to_string()).collect();
+        assert_eq!(names, expect, "{namespace:?} {site}");
+        assert!(shown.iter().all(|shown| shown.format.as_deref() == Some("delta")));
+    };
+    check(None, "east", 9, &["lake.crm.people", "lake.sales.orders"]).await;
+    check(None, "east", 1, &["lake.crm.people"]).await;
+    check(Some("sales"), "east", 9, &["lake.sales.orders"]).await;
+    check(Some("sales"), "west", 9, &[]).await;
+    // While it is begun anew, the former one is shown.
+    let orders = name("lake.sales.orders");
+    catalog.new_incarnation(&orders, "east", (1, Some(50)), NOW).await.unwrap();
+    assert_eq!(catalog.table(&orders).await.unwrap().replicas[0].progress.head, None);
+    check(Some("sales"), "east", 9, &["lake.sales.orders"]).await;
 }
 
 async fn a_forgotten_table_leaves_its_place_for_good(catalog: Catalog) {

@@ -104,7 +104,7 @@ fn killed_at_random_no_version_is_skipped_and_no_reader_fails() {
     assert!(looked > 0);
     println!("{looked} looks of readers");
     remember(&serve, &mut seen);
-    nothing_skipped(&world, &serve, &seen);
+    nothing_skipped(&world, &serve, &seen, [east.folder.path(), west.folder.path()]);
     assert_eq!(serve.stop(), 0);
     for (table, _) in TABLES {
         for site in ["east", "west"] {
@@ -183,12 +183,14 @@ fn remember(serve: &Process, seen: &mut BTreeSet<(String, String, String, bool)>
     }
 }
 
-/// What a site holds of a Delta table begins at 0 and has no gap. (What a kill kept from the
-/// catalog is at the site all the same: the site is asked, not the catalog.)
+/// What a site holds of a Delta table begins at 0 and has no gap, and of a Hudi table it has every
+/// instant from its first on. (What a kill kept from the catalog is at the site all the same: the
+/// site is asked, not the catalog.)
 fn nothing_skipped(
     world: &World,
     serve: &Process,
     seen: &BTreeSet<(String, String, String, bool)>,
+    sites: [&Path; 2],
 ) {
     for (table, format) in TABLES {
         for site in ["east", "west"] {
@@ -200,6 +202,16 @@ fn nothing_skipped(
             let jumps = seen.iter().filter(of).filter(|one| one.3).count();
             assert!(jumps <= 1 || format == "hudi", "{table} at {site}: {jumps} jumps");
         }
+        if format == "hudi" {
+            let source = instants(&world.path("lake").join(table));
+            for site in sites {
+                let held = instants(&site.join("lake/lake/sales").join(table));
+                let first = held.first().unwrap_or_else(|| panic!("{table}: nothing is held"));
+                let expected: BTreeSet<_> = source.range(first.clone()..).collect();
+                let missing: Vec<_> = expected.iter().filter(|id| !held.contains(**id)).collect();
+                assert!(missing.is_empty(), "{table} at {}: {missing:?}", site.display());
+            }
+        }
         if format == "delta" {
             let newest = newest_version(world, table);
             let shown = world.table(serve, table);
@@ -209,6 +221,32 @@ fn nothing_skipped(
             }
         }
     }
+}
+
+/// Ids of the completed writes of a Hudi table's active timeline.
+fn instants(table: &Path) -> BTreeSet<String> {
+    let hoodie = table.join(".hoodie");
+    let properties = std::fs::read_to_string(hoodie.join("hoodie.properties")).unwrap();
+    let property = |name: &str| {
+        let line = properties.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.map(str::to_owned)
+    };
+    let version: u32 = property("hoodie.table.version").unwrap().parse().unwrap();
+    let folder = match version {
+        ..8 => hoodie,
+        _ => hoodie.join(property("hoodie.timeline.path").unwrap_or("timeline".to_owned())),
+    };
+    let names = std::fs::read_dir(folder).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let id = |name: String| {
+        let (id, action) = name.split_once('.')?;
+        // From version 8 on, a completed instant has the time of its completion as well.
+        let completed = version < 8 || id.contains('_');
+        let writes = matches!(action, "commit" | "deltacommit" | "replacecommit");
+        let id = id.split('_').next().unwrap_or(id);
+        (completed && writes).then(|| id.to_owned())
+    };
+    names.filter_map(id).collect()
 }
 
 /// Readers that open what is published, again and again, as three engines do.
