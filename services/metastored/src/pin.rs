@@ -9,8 +9,9 @@
 //! Engines fold names, so that capitals do not matter.
 //!
 //! # Invariants
-//! - What is shown for a version or a moment never changes: a table of which it is not known that
-//!   this site has all commits up to the moment is not there.
+//! - What is shown for a version never changes, nor what is shown for a moment as long as commits
+//!   come in the order of their times: a table of which it is not known that this site has all commits
+//!   up to the moment is not there.
 //! - What readers cannot open any more is not there.
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat};

@@ -185,3 +185,55 @@ async fn write_reports(
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use driftless_catalog::{NewTable, Policy, Site, TableName, database_url};
+
+    use super::*;
+
+    const NOW: Millis = 1_764_500_000_000;
+
+    struct At(Millis);
+
+    impl Clock for At {
+        fn now_ms(&self) -> i64 {
+            self.0
+        }
+    }
+
+    /// Looks are written as if they had begun with the first one of their second, never later.
+    #[tokio::test]
+    async fn a_look_is_never_told_to_have_begun_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = database_url(&folder.path().join("catalog.db"));
+        let catalog = Catalog::open(&url).await.unwrap();
+        catalog.put_project(("lake", None, 1), None, NOW).await.unwrap();
+        let (name, url, region) = ("east".to_owned(), "s3://east".to_owned(), None);
+        let site = Site { name, url, region, revision: 0, created_ms: 0 };
+        catalog.put_site(&site, None, NOW).await.unwrap();
+        let looks = [Some(NOW + 100), Some(NOW + 900), Some(NOW + 1_400), None];
+        let mut checked = Checked::new();
+        for (at, began_ms) in looks.into_iter().enumerate() {
+            let new = NewTable {
+                name: TableName::new("lake", "sales", &format!("t{at}")).unwrap(),
+                source: format!("s3://lake/t{at}"),
+                policy: Policy::default(),
+                sites: vec!["east".to_owned()],
+                rule: None,
+                paused: false,
+            };
+            let table = catalog.register(&new, NOW).await.unwrap();
+            // What is said of a source again later takes nothing back.
+            let said = [Said::Checked(table.id.clone(), began_ms), Said::Checked(table.id, None)];
+            sort(said.into(), &mut Vec::new(), &mut checked);
+        }
+        write_checked(&catalog, &At(NOW + 5_000), checked).await;
+        let found = catalog.tables(&Default::default(), 9).await.unwrap();
+        let times = found.iter().flat_map(|table| &table.replicas).map(|one| &one.progress);
+        let times: Vec<_> = times.map(|one| (one.checked_ms, one.listed_ms)).collect();
+        let listed = [Some(NOW + 100), Some(NOW + 100), Some(NOW + 1_400), None];
+        assert_eq!(times, listed.map(|listed| (Some(NOW + 5_000), listed)));
+    }
+}

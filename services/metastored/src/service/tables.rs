@@ -1,8 +1,8 @@
 //! Databases and tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use driftless_catalog::{CatalogError, StoreRecord, Table, TableFilter, TableName};
+use driftless_catalog::{CatalogError, Shown, StoreRecord, Table, TableId, TableName};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Answer, Failure, Metastore, checked, matches};
@@ -19,6 +19,12 @@ const NAMES_MAX: usize = 10_000;
 
 /// Replicas that one call looks at, at once.
 const LOOKS_AT_ONCE: usize = 32;
+
+/// The format of tables that engines may see under three names.
+const HUDI: &str = "hudi";
+
+/// Names of all other tables.
+const PLAIN: &[View] = &[View::Plain];
 
 /// The database that every client expects.
 const DEFAULT: &str = "default";
@@ -134,24 +140,15 @@ impl Metastore {
         if databases.contains('@') {
             return self.listed_pinned(&databases.to_lowercase(), tables).await;
         }
-        let filter = TableFilter {
-            project: Some(self.project.clone()),
-            namespace: plain.then(|| databases.to_lowercase()),
-            site: Some(self.site.clone()),
-            ..TableFilter::default()
-        };
-        let mut found = self.catalog.tables(&filter, TABLES_MAX).await?;
-        found.retain(|table| {
-            let of_database = plain || matches(databases, table.name.namespace());
-            of_database && is_published(table)
-        });
+        let namespace = plain.then(|| databases.to_lowercase());
+        let found = self.catalog.shown(&self.project, namespace.as_deref(), &self.site, TABLES_MAX);
+        let mut found = found.await?;
+        found.retain(|table| plain || matches(databases, table.name.namespace()));
         let names: BTreeSet<_> = found.iter().map(|table| table.name.to_string()).collect();
-        // Which tables have three names is asked of replicas once, so that it may take long then.
-        let views: Vec<_> = found.iter().map(|table| self.views(table)).collect();
-        let views: Vec<_> = stream::iter(views).buffered(LOOKS_AT_ONCE).collect().await;
+        let views = self.views_of(&found).await?;
         let mut listed = Vec::with_capacity(found.len());
-        for (table, views) in found.iter().zip(views) {
-            for view in views {
+        for table in &found {
+            for view in views.get(&table.id).copied().unwrap_or(PLAIN) {
                 let name = format!("{}{}", table.name.table(), view.suffix());
                 let taken = *view != View::Plain
                     && names.contains(&format!("{}{}", table.name, view.suffix()));
@@ -175,10 +172,23 @@ impl Metastore {
         Ok(names.into_iter().map(listed).collect())
     }
 
-    /// The views under which a table is listed. Where its replica does not answer, its own name.
+    /// The views under which Hudi tables are listed.
+    async fn views_of(&self, found: &[Shown]) -> Result<HashMap<TableId, &[View]>, Failure> {
+        let hudi = found.iter().filter(|table| table.format.as_deref() == Some(HUDI));
+        let ids: Vec<_> = hudi.map(|table| table.id.as_str()).collect();
+        let mut tables = self.catalog.tables_by_id(&ids).await?;
+        for table in &mut tables {
+            table.replicas.retain(|replica| replica.site == self.site);
+        }
+        // Which tables have three names is asked of replicas once, so that it may take long then.
+        let views: Vec<_> = tables.iter().map(|table| self.views(table)).collect();
+        let views: Vec<_> = stream::iter(views).buffered(LOOKS_AT_ONCE).collect().await;
+        Ok(tables.into_iter().map(|table| table.id).zip(views).collect())
+    }
+
+    /// The views under which a Hudi table is listed. Where its replica does not answer, its own name.
     async fn views(&self, table: &Table) -> &'static [View] {
-        const PLAIN: &[View] = &[View::Plain];
-        let Some(place) = place(table).filter(|_| is_hudi(table)) else { return PLAIN };
+        let Some(place) = place(table) else { return PLAIN };
         match self.snapshots.merges(table, &place).await {
             Ok(true) => &View::ALL,
             Ok(false) => PLAIN,
@@ -279,7 +289,7 @@ pub(super) fn place(table: &Table) -> Option<String> {
 }
 
 pub(super) fn is_hudi(table: &Table) -> bool {
-    table.format.as_deref() == Some("hudi")
+    table.format.as_deref() == Some(HUDI)
 }
 
 /// A place of the catalog, a URL or `STORE:path`, as engines write it.

@@ -21,4 +21,5 @@ mod live;
 mod publish;
 mod replica;
 mod requests;
+mod schema;
 mod site;

@@ -64,8 +64,8 @@ impl Metastores {
                 catalog: catalog.clone(),
                 project: named.project.clone(),
                 site: named.site.clone(),
-                snapshots: Arc::clone(&snapshots) as _,
                 trino_catalog: args.metastore_trino_catalog.clone(),
+                snapshots: Arc::clone(&snapshots) as _,
                 tls: tls.clone(),
                 limits: metastored::Limits::default(),
             };
