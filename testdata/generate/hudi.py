@@ -31,11 +31,12 @@ def main():
     import hudi_actions
     import hudi_tables
 
-    tables = {**hudi_tables.TABLES, **hudi_actions.TABLES}
+    recorded = {**hudi_tables.TABLES, **hudi_actions.TABLES}
+    tables = {**recorded, **hudi_tables.ENGINES}
     unknown = sorted(set(args.names) - set(tables))
     if unknown:
         parser.error(f"unknown tables {unknown}; there are {sorted(tables)}")
-    names = args.names or list(tables)
+    names = args.names or list(recorded)
     if args.bundle:
         own = {name: tables[name][1] for name in names if tables[name][0] == args.bundle}
         if args.compare:

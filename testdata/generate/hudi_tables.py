@@ -104,6 +104,17 @@ def archived(features=(), **options):
     return fill
 
 
+def archived_copy_on_write(spark, scratch, name):
+    """Small limits of archive and cleaner: a history that readers of slices consult."""
+    table = Table(spark, scratch, name, False, ["archived"], **ARCHIVING)
+    table.write("insert", rows(range(1, 7), "a"))
+    for number, mark in enumerate("bcdefgh"):
+        keys = [1 + number % 6, 1 + (number + 3) % 6]
+        table.write(f"upsert {mark}", rows(keys, mark))
+    table.write("delete", rows([2], "h"), "delete")
+    return table
+
+
 def pending_compaction(spark, scratch, name):
     """A compaction plan with delta commits on top of it, executed later."""
     table = Table(spark, scratch, name, True, ["pending_compaction"])
@@ -152,3 +163,5 @@ TABLES = {
     "mor_v8_pending_compaction": (V8, pending_compaction),
     "cow_v8_unpartitioned": (V8, unpartitioned),
 }
+# What only engines tell apart; `run.sh engines` writes them to testdata/engines/hudi.
+ENGINES = {"cow_v8_archived": (V8, archived_copy_on_write)}
