@@ -12,7 +12,7 @@ use crate::world::World;
 /// A call of the Thrift binary protocol with texts for arguments, and the bytes of its answer.
 fn call(address: &str, method: &str, arguments: &[&str]) -> Vec<u8> {
     let mut message = 0x8001_0001_u32.to_be_bytes().to_vec();
-    let mut text = |message: &mut Vec<u8>, text: &str| {
+    let text = |message: &mut Vec<u8>, text: &str| {
         message.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
         message.extend(text.as_bytes());
     };
