@@ -261,7 +261,9 @@ impl<'a> Loop<'a> {
     }
 
     fn begin(&mut self, group: Vec<usize>, now: Instant) {
-        let mut looks = true;
+        // A look says nothing of the sites: who asked for a sync waits for a pass.
+        let asked = |asked: &Asked| group.iter().any(|at| asked.waits.contains(at));
+        let mut looks = !self.operations.iter().any(asked);
         let mut head = None;
         for at in &group {
             let Some(place) = self.places.get_mut(*at) else { continue };

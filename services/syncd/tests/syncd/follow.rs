@@ -1,8 +1,11 @@
 //! A table is followed.
 
+use std::time::Duration;
+
 use driftless_catalog::status::Status;
 use driftless_catalog::transition::{OperationState, Wish};
 use driftless_catalog::{EventFilter, NewOperation, Operation, OperationKind, Page, Policy, Table};
+use driftless_syncd::{Daemon, Options, Timetable};
 use serde_json::Value;
 
 use crate::world::{World, lag_of, live, name, now_ms};
@@ -135,6 +138,32 @@ async fn ended(world: &World, kind: OperationKind, table: &Table, request: Value
         }
         tokio::time::sleep(std::time::Duration::from_millis(15)).await;
     }
+}
+
+/// What is asked for while a pass runs needs a pass that begins later, though nothing is new then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_is_asked_for_during_a_pass_ends() {
+    let world = World::new().await;
+    let version = world.feed("history", "orders").finish().await;
+    world.feed("many_files", "slow").finish().await;
+    // One pass at a time, and a slow one.
+    let bandwidth = Timetable::parse("60000", |text| text.parse().ok()).unwrap();
+    let options = Options { passes: std::num::NonZeroUsize::MIN, bandwidth, ..world.options("a") };
+    let daemon = Daemon::start(options).await.unwrap();
+    let table = world.register("orders", seldom()).await;
+    world.until_head("orders", version).await;
+    world.until_status("orders", Status::Ok).await;
+    world.register("slow", seldom()).await;
+    let sync = async |ms| {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        ended(&world, OperationKind::Sync, &table, serde_json::json!({})).await
+    };
+    // The first waits for its turn when the second comes.
+    let both = async { tokio::join!(sync(300), sync(1_000)) };
+    let (first, second) = tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
+    assert_eq!(first.state, OperationState::Succeeded, "{first:?}");
+    assert_eq!(second.state, OperationState::Succeeded, "{second:?}");
+    daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
