@@ -107,6 +107,12 @@ pub struct Replica {
 }
 
 impl Replica {
+    /// Where it is, and where the one is that readers are shown meanwhile.
+    pub fn locations(&self) -> impl Iterator<Item = &str> {
+        let served = self.serving.as_ref().map(|serving| serving.location.as_str());
+        [self.location.as_str()].into_iter().chain(served)
+    }
+
     /// What readers are to be shown.
     pub fn served(&self) -> Serving {
         self.serving.clone().unwrap_or_else(|| Serving {

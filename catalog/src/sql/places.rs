@@ -164,8 +164,8 @@ impl Catalog {
             let sql = "SELECT * FROM replicas WHERE table_id = $1";
             for row in sqlx::query(sql).bind(&table.id).fetch_all(&mut *tx).await? {
                 let old = replica(&row)?;
-                for location in [old.served().location, old.location] {
-                    let place = (name, old.site.as_str(), location.as_str());
+                for location in old.locations() {
+                    let place = (name, old.site.as_str(), location);
                     leave(&mut tx, place, delete_after_ms, now_ms).await?;
                 }
             }

@@ -298,10 +298,9 @@ fn deletion(api: &Service, table: &Table, delete: bool) -> Deletion {
         return Deletion { locations: Vec::new(), confirm: None };
     }
     let located = |replica: &driftless_catalog::Replica| {
-        let served = replica.serving.as_ref().map(|serving| serving.location.clone());
-        let site = replica.site.clone();
-        let at = move |location| Located { site: site.clone(), location };
-        [Some(replica.location.clone()), served].into_iter().flatten().map(at)
+        let at =
+            |location: &str| Located { site: replica.site.clone(), location: location.to_owned() };
+        replica.locations().map(at).collect::<Vec<_>>()
     };
     let locations = table.replicas.iter().flat_map(located).collect();
     Deletion { locations, confirm: Some(confirmation(api, table)) }

@@ -77,8 +77,8 @@ async fn expire(shared: &Shared) -> Result<(), CatalogError> {
 
 async fn expire_audit(shared: &Shared, now_ms: i64) -> Result<(), CatalogError> {
     let kept_ms = i64::try_from(shared.options.audit_kept.as_millis()).unwrap_or(i64::MAX);
+    let before_ms = now_ms.saturating_sub(kept_ms);
     for _ in 0..AUDIT_BATCHES_MAX {
-        let before_ms = now_ms.saturating_sub(kept_ms);
         if shared.options.catalog.expire_audit(before_ms, AUDIT_BATCH).await? < AUDIT_BATCH {
             break;
         }

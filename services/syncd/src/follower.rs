@@ -479,11 +479,8 @@ impl<'a> Loop<'a> {
         }
         // A hint, or a wish of a person.
         let now = Instant::now();
-        for (at, place) in self.places.iter_mut().enumerate() {
+        for place in &mut self.places {
             place.tell(now);
-            if self.operations.iter().any(|asked| asked.waits.contains(&at)) {
-                place.in_step = false;
-            }
         }
         None
     }

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use table_sync_core::{InstantTime, LogObject, RelPath, Sha256Digest, SourceError};
 
 use crate::instant::Layout;
-use crate::log::HudiLog;
+use crate::log::{HudiLog, io_error};
 use crate::poll;
 use crate::timeline::{Timeline, name_in, properties_key};
 
@@ -32,14 +32,13 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    pub(crate) fn of(log: &HudiLog, timeline: &Timeline) -> Self {
+    pub(crate) fn of(log: &HudiLog, timeline: &Timeline) -> Result<Self, SourceError> {
         let (from, folder) = (poll::from(timeline), timeline.folder.clone());
-        let name = from.to_string();
-        let covered = timeline.objects().filter(|(key, _)| {
-            is_from(&folder, key, &name) && name_in(&folder, key, timeline.layout).is_some()
-        });
+        let first = first(&folder, from)?;
+        let covered = timeline.objects_from(&first);
+        let covered = covered.filter(|(key, _)| timeline.name_of(key).is_some());
         let seen = digest(log, &timeline.properties_read.object, covered);
-        Self { layout: timeline.layout, from, seen, folder }
+        Ok(Self { layout: timeline.layout, from, seen, folder })
     }
 
     /// `None` where it is none of this release's.
@@ -70,9 +69,8 @@ impl Mark {
         let Some(properties) = properties else { return Ok(false) };
         // The history and what writers keep beside instants (locks, heartbeats) change without a
         // commit.
-        let covered = objects.iter().filter(|(key, _)| {
-            is_from(&self.folder, key, &name) && name_in(&self.folder, key, self.layout).is_some()
-        });
+        let covered = objects.range(first(&self.folder, self.from)?..);
+        let covered = covered.filter(|(key, _)| name_in(&self.folder, key, self.layout).is_some());
         Ok(digest(log, &properties, covered) == self.seen)
     }
 }
@@ -87,10 +85,9 @@ impl fmt::Display for Mark {
     }
 }
 
-/// Whether a key of the folder sorts at or behind a name.
-fn is_from(folder: &RelPath, key: &RelPath, name: &str) -> bool {
-    let rest = key.as_str().strip_prefix(folder.as_str());
-    rest.and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| rest >= name)
+/// The first key of a folder that a mark covers.
+fn first(folder: &RelPath, from: InstantTime) -> Result<RelPath, SourceError> {
+    RelPath::parse(&format!("{folder}/{from}")).map_err(|error| io_error(folder, error))
 }
 
 fn digest<'a>(

@@ -37,5 +37,5 @@ pub(crate) async fn is_unchanged(
     seen: &Timeline,
     head: Position,
 ) -> Result<bool, SourceError> {
-    Ok(!has_moved(seen, head) && Mark::of(log, seen).stands(log).await?)
+    Ok(!has_moved(seen, head) && Mark::of(log, seen)?.stands(log).await?)
 }

@@ -32,7 +32,8 @@ impl ReplicaLog for HudiLog {
         let timeline = view.detail.as_ref()?.downcast_ref::<Timeline>()?;
         // What a mirrored metadata table lacks shows in neither timeline.
         let lacks = mirror::is_unsettled(self, timeline);
-        (!lacks).then(|| Mark::of(self, timeline).to_string())
+        let mark = Mark::of(self, timeline).ok().filter(|_| !lacks)?;
+        Some(mark.to_string())
     }
 
     async fn stands(&self, mark: &str) -> Result<bool, ReplicaError> {

@@ -140,7 +140,8 @@ impl SourceLog for HudiLog {
         let timeline = timeline(view).ok()?;
         let waits = view.set.as_ref().is_some_and(|set| set.wait.is_some());
         let moved = waits || poll::has_moved(timeline, view.head()?);
-        (!moved).then(|| Mark::of(self, timeline).to_string())
+        let mark = Mark::of(self, timeline).ok().filter(|_| !moved)?;
+        Some(mark.to_string())
     }
 
     async fn stands(&self, mark: &str) -> Result<bool, SourceError> {

@@ -8,12 +8,7 @@ use driftless_catalog::{EventFilter, NewOperation, Operation, OperationKind, Pag
 use driftless_syncd::{Daemon, Options, Timetable};
 use serde_json::Value;
 
-use crate::world::{World, lag_of, live, name, now_ms};
-
-/// A policy that looks at the source once in an hour.
-fn seldom() -> Policy {
-    Policy { poll_seconds: 3_600, ..Policy::default() }
-}
+use crate::world::{World, lag_of, live, name, now_ms, seldom};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_version_is_published_at_every_site_in_order() {
@@ -123,6 +118,11 @@ async fn sync_now_is_an_operation_that_ends() {
 
 /// An operation's end.
 async fn ended(world: &World, kind: OperationKind, table: &Table, request: Value) -> Operation {
+    let begun = begin(world, kind, table, request).await;
+    end_of(world, &begun).await
+}
+
+async fn begin(world: &World, kind: OperationKind, table: &Table, request: Value) -> Operation {
     let new = NewOperation {
         kind,
         table_id: Some(table.id.clone()),
@@ -130,7 +130,10 @@ async fn ended(world: &World, kind: OperationKind, table: &Table, request: Value
         request,
         actor: "test".to_owned(),
     };
-    let begun = world.catalog.begin_operation(&new, now_ms()).await.unwrap();
+    world.catalog.begin_operation(&new, now_ms()).await.unwrap()
+}
+
+async fn end_of(world: &World, begun: &Operation) -> Operation {
     loop {
         let operation = world.catalog.operation(&begun.id).await.unwrap();
         if operation.state.is_final() {
@@ -278,18 +281,9 @@ async fn replicas_are_deleted_once_their_time_has_come() {
     world.until_head("orders", version).await;
     let request = serde_json::json!({ "replicas": "delete", "grace_seconds": 0 });
     let orders = name("lake.sales.orders");
-    let new = NewOperation {
-        kind: OperationKind::Unregister,
-        table_id: Some(table.id.clone()),
-        resource: orders.to_string(),
-        request,
-        actor: "test".to_owned(),
-    };
-    let begun = world.catalog.begin_operation(&new, now_ms()).await.unwrap();
+    let begun = begin(&world, OperationKind::Unregister, &table, request).await;
     world.catalog.wish(&orders, Wish::Unregister, None, now_ms()).await.unwrap();
-    while !world.catalog.operation(&begun.id).await.unwrap().state.is_final() {
-        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
-    }
+    end_of(&world, &begun).await;
     daemon.stop().await;
     // A node looks at what is due when it starts.
     let daemon = world.daemon("b").await;

@@ -7,17 +7,12 @@ use driftless_catalog::transition::Wish;
 use driftless_catalog::{Policy, Table};
 use driftless_syncd::{Counts, Daemon, Options};
 
-use crate::world::{World, name, now_ms};
+use crate::world::{World, name, now_ms, seldom};
 
 const WEEK_MS: i64 = 7 * 24 * 3_600_000;
 
 fn every_second() -> Policy {
     Policy { poll_seconds: 1, ..Policy::default() }
-}
-
-/// A policy that looks at the source once in an hour.
-fn seldom() -> Policy {
-    Policy { poll_seconds: 3_600, ..Policy::default() }
 }
 
 fn deadlines(table: &Table) -> Vec<Option<i64>> {

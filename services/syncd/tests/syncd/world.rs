@@ -32,6 +32,11 @@ pub(crate) fn now_ms() -> i64 {
     SystemClock.now_ms()
 }
 
+/// A policy that looks at the source once in an hour.
+pub(crate) fn seldom() -> Policy {
+    Policy { poll_seconds: 3_600, ..Policy::default() }
+}
+
 pub(crate) fn name(text: &str) -> TableName {
     TableName::parse(text).unwrap()
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use apache_avro::types::Value;
-use driftless_testdata::models::hudi::{Event, HudiObjects, Recorded, recorded_tables};
-use object_store::path::Path;
-use object_store::{ObjectStoreExt as _, PutPayload};
+use driftless_testdata::models::hudi::{HudiObjects, Recorded, recorded_tables};
 use table_sync_core::{
     FileRef, Hint, InstantTime, Place, Plan, PlanInput, Planned, PlannedKind, Position, RelPath,
     ReplicaLog, ReplicaView, Role, SourceError, SourceLog, SourceView, Start, plan,
@@ -14,6 +12,7 @@ use table_sync_core::{
 use table_sync_hudi::{HudiLog, Margin, Options, Side};
 
 use crate::listings::{Change, Listings};
+use crate::lives::{apply, key_of};
 
 const TIMELINE: &str = ".hoodie/timeline";
 
@@ -99,25 +98,6 @@ fn compare(
     assert_eq!(listed(seen), listed(whole), "{at}");
     for replica in replicas {
         assert_eq!(plan_of(seen, replica), plan_of(whole, replica), "{at}");
-    }
-}
-
-async fn apply(store: &Listings, table: &Recorded, event: &Event, objects: &mut HudiObjects) {
-    table.apply(event, objects);
-    let key = key_of(event);
-    let path = Path::parse(key).unwrap();
-    match objects.get(key) {
-        Some(object) => {
-            store.put(&path, PutPayload::from_bytes(object.bytes.clone())).await.unwrap();
-        }
-        None => store.delete(&path).await.unwrap(),
-    }
-}
-
-fn key_of(event: &Event) -> &str {
-    match event {
-        Event::Put { put, .. } => put,
-        Event::Delete { delete } => delete,
     }
 }
 

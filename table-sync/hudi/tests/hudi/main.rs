@@ -4,6 +4,7 @@
 mod decode;
 mod headroom;
 mod listings;
+mod lives;
 mod looks;
 mod polls;
 mod published;

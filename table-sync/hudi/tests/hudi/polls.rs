@@ -3,22 +3,12 @@
 use std::sync::Arc;
 
 use driftless_testdata::fault::{FaultStore, Faults, Op};
-use driftless_testdata::models::hudi::{Event, HudiObjects, recorded_tables};
+use driftless_testdata::models::hudi::{HudiObjects, recorded_tables};
 use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use table_sync_core::{Position, SourceLog};
 use table_sync_hudi::{HudiLog, Options};
 
-async fn put(store: &dyn ObjectStore, objects: &HudiObjects, key: &str) {
-    let path = Path::parse(key).unwrap();
-    match objects.get(key) {
-        Some(object) => {
-            store.put(&path, PutPayload::from_bytes(object.bytes.clone())).await.unwrap();
-        }
-        None => store.delete(&path).await.unwrap(),
-    }
-}
+use crate::lives::{apply, key_of};
 
 fn requests(faults: &Faults) -> u64 {
     [Op::List, Op::Get, Op::Head].into_iter().map(|op| faults.count(op)).sum()
@@ -40,12 +30,8 @@ async fn a_poll_costs_two_requests_and_sees_every_commit() {
         let mut objects = HudiObjects::new();
         let mut known = None;
         for event in table.steps.iter().flat_map(|step| &step.events) {
-            table.apply(event, &mut objects);
-            let key = match event {
-                Event::Put { put, .. } => put,
-                Event::Delete { delete } => delete,
-            };
-            put(store.as_ref(), &objects, key).await;
+            apply(store.as_ref(), &table, event, &mut objects).await;
+            let key = key_of(event);
             if !event.completes() {
                 continue;
             }

@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use driftless_testdata::models::hudi::{Event, recorded_tables};
-use object_store::path::Path;
-use object_store::{ObjectStoreExt as _, PutPayload};
+use driftless_testdata::models::hudi::recorded_tables;
 use table_sync_hudi::{HudiLog, Options, Published, Side};
 
 use crate::listings::Listings;
+use crate::lives::{apply, key_of};
 
 fn log(store: &Listings) -> HudiLog {
     let options = Options { side: Side::Source, ..Options::default() };
@@ -39,20 +38,11 @@ async fn a_later_look_tells_what_a_look_at_everything_tells() {
         let mut before: Option<Published> = None;
         let mut objects = Default::default();
         for event in table.steps.iter().flat_map(|step| &step.events) {
-            table.apply(event, &mut objects);
-            let (Event::Put { put: key, .. } | Event::Delete { delete: key }) = event;
-            let path = Path::parse(key).unwrap();
-            match objects.get(key) {
-                Some(object) => {
-                    let body = PutPayload::from_bytes(object.bytes.clone());
-                    store.put(&path, body).await.unwrap();
-                }
-                None => store.delete(&path).await.unwrap(),
-            }
+            apply(&store, &table, event, &mut objects).await;
             if !event.completes() {
                 continue;
             }
-            let at = format!("{} {key}", table.name);
+            let at = format!("{} {}", table.name, key_of(event));
             // An upgrade in the middle: neither sees a table then.
             let (later, whole) =
                 (following.published(before.as_ref()).await, log(&store).published(None).await);
@@ -98,16 +88,7 @@ async fn a_later_look_reads_new_commits_only() {
     let mut requests = Vec::new();
     for step in &table.steps {
         for event in &step.events {
-            table.apply(event, &mut objects);
-            let (Event::Put { put: key, .. } | Event::Delete { delete: key }) = event;
-            let path = Path::parse(key).unwrap();
-            match objects.get(key) {
-                Some(object) => {
-                    let body = PutPayload::from_bytes(object.bytes.clone());
-                    store.put(&path, body).await.unwrap();
-                }
-                None => store.delete(&path).await.unwrap(),
-            }
+            apply(&store, &table, event, &mut objects).await;
         }
         store.taken();
         before = following.published(before.as_ref()).await.unwrap();
