@@ -19,6 +19,7 @@ mod counters;
 mod error;
 mod expand;
 mod file;
+mod folders;
 mod key;
 mod location;
 mod objects;

@@ -10,6 +10,7 @@ use object_store::{BackoffConfig, Certificate, ClientConfigKey, ClientOptions, R
 use sha2::{Digest as _, Sha256};
 
 use crate::file::{FileObjects, Folder};
+use crate::folders::WithoutFolders;
 use crate::location::{Location, Scheme};
 use crate::s3::{S3, S3Error};
 use crate::secret::{Redactor, Secret, SecretError};
@@ -182,7 +183,8 @@ fn open_s3(
     let mut builder = base
         .with_bucket_name(bucket)
         .with_retry(retry(settings))
-        .with_client_options(client_options(settings)?);
+        .with_client_options(client_options(settings)?)
+        .with_http_connector(WithoutFolders);
     if let Some(value) = from_env {
         builder = builder.with_config(allow_http, value);
     }
@@ -239,8 +241,11 @@ fn open_gcs(
         } else {
             GoogleCloudStorageBuilder::from_env()
         };
-        let mut builder =
-            base.with_bucket_name(bucket).with_retry(retry(settings)).with_client_options(client);
+        let mut builder = base
+            .with_bucket_name(bucket)
+            .with_retry(retry(settings))
+            .with_client_options(client)
+            .with_http_connector(WithoutFolders);
         for (key, value) in options.keyed::<GoogleConfigKey>()? {
             builder = builder.with_config(key, value);
         }

@@ -21,7 +21,7 @@ mod put;
 mod read;
 mod sign;
 mod sweep;
-mod xml;
+pub(crate) mod xml;
 
 use std::path::PathBuf;
 use std::sync::Arc;

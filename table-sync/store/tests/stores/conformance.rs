@@ -45,7 +45,7 @@ async fn content(store: &Store, key: &str) -> Option<String> {
     found.map(|(bytes, _)| String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-async fn keys(store: &Store, prefix: &str, start_after: Option<&str>) -> Vec<String> {
+pub async fn keys(store: &Store, prefix: &str, start_after: Option<&str>) -> Vec<String> {
     let mut keys = Vec::new();
     let each = |listed: table_sync_store::Listed| {
         keys.push(listed.key);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use driftless_testdata::s3::{Config, Credentials, S3Double};
 use table_sync_store::{Settings, Store};
 
-use crate::conformance::{Limits, conforms};
+use crate::conformance::{Limits, conforms, keys};
 use crate::servers::{KEY_ID, SECRET, named};
 
 /// Small parts, and no time-out that a busy machine could meet.
@@ -50,6 +50,26 @@ async fn double_conforms() {
             assert_eq!(header("x-amz-trailer"), Some("x-amz-checksum-crc32c"), "{request:?}");
         }
     }
+}
+
+/// What Hadoop's file systems keep for folders is no object of a table: on no page, and not where a
+/// page has nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folder_objects_are_not_listed() {
+    let double = S3Double::start(Config { page_size: 2, ..config() });
+    let folders = ["t/", "t/.hoodie/", "t/.hoodie/.schema/", "t/.hoodie/.temp/", "t/p=1/"];
+    let files = ["t/.hoodie/a.inflight", "t/p=1/b"];
+    for key in folders.iter().chain(&files) {
+        double.put_object("lake", &format!("root/{key}"), "");
+    }
+    let store = store(&double, &settings());
+    assert_eq!(keys(&store, "t", None).await, files);
+    assert_eq!(keys(&store, "t/.hoodie/.schema", None).await, [""; 0]);
+    assert_eq!(keys(&store, "t", Some("t/.hoodie/a.inflight")).await, files[1..]);
+    let path = object_store::path::Path::from("t/p=1");
+    let level = store.object_store().list_with_delimiter(Some(&path)).await.unwrap();
+    let found: Vec<_> = level.objects.iter().map(|meta| meta.location.as_ref()).collect();
+    assert_eq!(found, ["t/p=1/b"]);
 }
 
 /// What the counters say is what the server saw.
