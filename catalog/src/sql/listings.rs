@@ -15,7 +15,7 @@ pub struct Shown {
     /// Its name.
     pub name: TableName,
     /// Its format.
-    pub format: Option<String>,
+    pub format: String,
 }
 
 impl Catalog {
@@ -35,7 +35,7 @@ impl Catalog {
             "SELECT t.id, t.namespace, t.name, t.format, r.serving FROM tables t \
              JOIN replicas r ON r.table_id = t.id AND r.site = $3 \
              WHERE t.project = $1 AND ($2 = '' OR t.namespace = $2) \
-             AND (r.head IS NOT NULL OR r.serving IS NOT NULL) \
+             AND (r.head IS NOT NULL OR r.serving IS NOT NULL) AND t.format IS NOT NULL \
              ORDER BY t.namespace, t.name LIMIT {limit}"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))

@@ -46,9 +46,10 @@ impl Owner {
         }
     }
 
-    /// What was published just now.
-    pub(crate) fn of_receipt(&self, receipt: &Receipt) -> Report {
-        Report { versions: vec![version(receipt)], ..self.report() }
+    /// What was published just now. From its first version on, readers are told of a table, and
+    /// have to know its format.
+    pub(crate) fn of_receipt(&self, receipt: &Receipt, of: &str) -> Report {
+        Report { format: format(of), versions: vec![version(receipt)], ..self.report() }
     }
 
     /// What a look at a paused table found. `began_ms`, `now_ms`: when it began and ended.

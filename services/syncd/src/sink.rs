@@ -57,9 +57,9 @@ impl Progress for Sink {
             Event::FileDone { bytes, skipped: false, .. } => self.counters.copied(bytes),
             Event::Mismatch { what, .. } => self.counters.mismatched(what),
             // The report of the whole pass says it again.
-            Event::Published { target, receipt, .. } => {
+            Event::Published { target, receipt, format, .. } => {
                 if let Some(owner) = self.owners.get(target) {
-                    self.recorder.mention(owner.of_receipt(receipt));
+                    self.recorder.mention(owner.of_receipt(receipt, format));
                 }
             }
             Event::Warning { url, message } => tracing::warn!(url, message),

@@ -59,6 +59,8 @@ pub enum Event<'a> {
         kind: PlannedKind,
         /// What is known of it.
         receipt: &'a Receipt,
+        /// The table's format, as [`PassReport::format`](crate::PassReport::format).
+        format: &'static str,
     },
     /// From now on some readers see a mixture of two states.
     WindowOpened {

@@ -10,6 +10,7 @@ use crate::answer::Value;
 use crate::call::TableOf;
 use crate::face::{self, EXTERNAL_TABLE, Subject, TRINO_VIEW, VIRTUAL_VIEW, View};
 use crate::hive;
+use crate::pin::Pinned;
 
 /// Tables that one listing reads.
 pub(super) const TABLES_MAX: usize = 1_000_000;
@@ -69,10 +70,7 @@ impl Metastore {
 
     pub(super) async fn database(&self, name: &str) -> Answer {
         let name = name.to_lowercase();
-        let pinned = self.pinned(&name).await?;
-        if pinned.is_none() && !self.database_names().await?.contains(&name) {
-            return Err(Failure::Missing(format!("database {name} does not exist")));
-        }
+        let pinned = self.known_database(&name).await?;
         let sites = self.catalog.sites().await?;
         let site = sites.into_iter().find(|site| site.name == self.site);
         let site = site.ok_or_else(|| Failure::Missing(format!("site {}", self.site)))?;
@@ -81,6 +79,15 @@ impl Metastore {
         let folder = site.place(&format!("{}/{namespace}", self.project));
         let location = engine_url(&folder, &stores);
         Ok(Value::structure(&face::database(&name, location))?)
+    }
+
+    /// What a database shows, by its name in small letters: see [`Self::pinned`].
+    async fn known_database(&self, name: &str) -> Result<Option<Pinned>, Failure> {
+        let pinned = self.pinned(name).await?;
+        if pinned.is_none() && !self.database_names().await?.contains(name) {
+            return Err(Failure::Missing(format!("database {name} does not exist")));
+        }
+        Ok(pinned)
     }
 
     pub(super) async fn table_names(
@@ -174,7 +181,7 @@ impl Metastore {
 
     /// The views under which Hudi tables are listed.
     async fn views_of(&self, found: &[Shown]) -> Result<HashMap<TableId, &[View]>, Failure> {
-        let hudi = found.iter().filter(|table| table.format.as_deref() == Some(HUDI));
+        let hudi = found.iter().filter(|table| table.format == HUDI);
         let ids: Vec<_> = hudi.map(|table| table.id.as_str()).collect();
         let mut tables = self.catalog.tables_by_id(&ids).await?;
         for table in &mut tables {
@@ -240,6 +247,14 @@ impl Metastore {
         Ok(Published { table, view, place, location })
     }
 
+    /// Whether a table is there.
+    pub(super) async fn known_table(&self, of: &TableOf) -> Result<(), Failure> {
+        match self.pinned(&of.database.to_lowercase()).await? {
+            Some(pinned) => self.pinned_table(&pinned, of).await.map(drop),
+            None => self.published(of).await.map(drop),
+        }
+    }
+
     /// The row of a table.
     pub(super) async fn row(&self, of: &TableOf) -> Result<hive::Table, Failure> {
         if let Some(pinned) = self.pinned(&of.database.to_lowercase()).await? {
@@ -263,6 +278,7 @@ impl Metastore {
             let text = format!("{} tables at once: name {NAMES_MAX} at most", names.len());
             return Err(Failure::Meta(text));
         }
+        self.known_database(&database.to_lowercase()).await?;
         let of = |table| TableOf { database: database.to_owned(), table };
         let rows: Vec<_> = names.into_iter().map(|name| self.row_if_there(of(name))).collect();
         let rows: Vec<_> = stream::iter(rows).buffered(LOOKS_AT_ONCE).try_collect().await?;
@@ -280,7 +296,8 @@ impl Metastore {
 
 /// Whether readers can open the table here. Its replicas are those at this site: one.
 fn is_published(table: &Table) -> bool {
-    table.replicas.first().is_some_and(|replica| replica.served().head.is_some())
+    table.format.is_some()
+        && table.replicas.first().is_some_and(|replica| replica.served().head.is_some())
 }
 
 /// Where readers of the table are sent to.

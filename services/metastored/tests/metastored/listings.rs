@@ -42,6 +42,19 @@ fn read_optimized(table: &hive::Table) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_whose_format_nobody_knows_is_not_there() {
+    let place = Place::new().await;
+    place.publish("sales.orders", "delta", None).await;
+    place.sql("UPDATE tables SET format = NULL", &[]).await;
+    let service = place.serve().await;
+    let mut client = Client::new(service.address).await;
+    assert_eq!(table(&mut client, "sales", "orders").await, None);
+    let names = client.call(&texts("get_all_tables", &["sales"])).await.texts();
+    assert_eq!(names, [""; 0]);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_merge_on_read_table_has_three_names() {
     let place = Place::new().await;
     for (name, merges) in [("sales.mor", true), ("sales.cow", false), ("sales.trip", true)] {

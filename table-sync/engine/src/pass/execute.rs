@@ -385,6 +385,7 @@ async fn publisher(
             position,
             kind,
             receipt: &receipt,
+            format: context.source.log.format(),
         });
     }
 }

@@ -29,8 +29,8 @@ struct Told(Mutex<Vec<Receipt>>);
 
 impl Progress for Told {
     fn event(&self, event: Event<'_>) {
-        if let Event::Published { position, kind, receipt, .. } = event {
-            assert_eq!((position, kind), (receipt.position, receipt.kind));
+        if let Event::Published { position, kind, receipt, format, .. } = event {
+            assert_eq!((position, kind, format), (receipt.position, receipt.kind, "delta"));
             self.0.lock().unwrap().push(receipt.clone());
         }
     }
