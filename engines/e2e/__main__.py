@@ -2,15 +2,18 @@
 
 Usage: python engines/e2e --cache DIRECTORY --driftless BINARY [--rows BINARY] [--write]
        [--metastore driftless|reference] [--engine NAME]... [NAME...]
-       python engines/e2e --cache DIRECTORY --driftless BINARY --torn SECONDS [--seed N]
+       python engines/e2e --cache DIRECTORY --driftless BINARY --torn SECONDS [--live] [--seed N]
+       python engines/e2e --cache DIRECTORY --driftless BINARY --long [--seed N]
 
 Starts an S3 server for the source and one for each site, Driftless, a reference Hive Metastore,
 Trino and Spark, all on loopback. Everything that was started is ended, however the run ends.
 """
 
 import argparse
+import functools
 import os
 import pathlib
+import random
 import secrets
 import signal
 import sys
@@ -22,6 +25,7 @@ sys.path.append(str(ROOT / "testdata" / "generate"))
 import driftless  # noqa: E402
 import duck  # noqa: E402
 import engines  # noqa: E402
+import live  # noqa: E402
 import matrix  # noqa: E402
 import reference  # noqa: E402
 import refusals  # noqa: E402
@@ -31,6 +35,8 @@ import tables  # noqa: E402
 import torn  # noqa: E402
 import world  # noqa: E402
 
+# Of `--long`.
+LONG_SECONDS = 600
 DOCUMENT = ROOT / "docs" / "engines.md"
 TITLES = {
     "spark-3.5": "Spark 3.5.9",
@@ -51,9 +57,17 @@ def main():
     parser.add_argument("--engine", action="append", choices=TITLES, help="only these")
     parser.add_argument("--write", action="store_true", help="write the matrix into the document")
     parser.add_argument("--torn", type=int, metavar="SECONDS", help="hunt for torn reads instead")
-    parser.add_argument("--seed", type=int, help="of the kills", default=secrets.randbits(32))
+    parser.add_argument(
+        "--live", action="store_true", help="hunt among tables of live Spark writers"
+    )
+    parser.add_argument("--long", action="store_true", help="hunt among those for ten minutes")
+    parser.add_argument(
+        "--seed", type=int, help="of kills and writers", default=secrets.randbits(32)
+    )
     parser.add_argument("names", nargs="*", help="only these tables")
     args = parser.parse_args()
+    if args.long:
+        args.torn, args.live = LONG_SECONDS, True
     os.environ["PATH"] = f"{args.cache / 'bin'}{os.pathsep}{os.environ['PATH']}"
     # A stop unwinds, so that servers are ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -103,6 +117,8 @@ def run_matrix(args, scratch):
         if clients and args.metastore == "driftless" and not args.names:
             wrong += refusals.missing(clients[0], spark_3)
         cells = matrix.all_judged(firsts, others, known, schemas)
+        if clients and not args.names:
+            wrong += refusals.unnoticed(here, spark_3)
     return concluded(args, cells, known, missing, wrong)
 
 
@@ -183,8 +199,10 @@ def run_torn(args, scratch):
     with world.World(args, scratch, ["east", "west"]) as here:
         east, west = here.sites
         here.enter_context(here.service.naming())
-        environment = here.environment(east, here.service.metastore(east))
-        environment["DRIFTLESS_WEST_METASTORE"] = here.service.metastore(west)
+        # At one site engines also know the metastore that is killed with the daemon.
+        metastores = {"east": here.service.both(east), "west": here.service.metastore(west)}
+        environment = here.environment(east, metastores["east"])
+        environment["DRIFTLESS_WEST_METASTORE"] = metastores["west"]
         environment |= west.environment("WEST")
         variables = {
             "DRIFTLESS_SITE": "DRIFTLESS_WEST",
@@ -192,26 +210,33 @@ def run_torn(args, scratch):
         }
         client = here.trino(environment, world.catalogs("west_", variables))
         readers = [
-            torn.TrinoReader("Trino 476 at east", client, ""),
-            torn.TrinoReader("Trino 476 at west", client, "west_"),
+            torn.TrinoReader("Trino 476 at east", client, east, ""),
+            torn.TrinoReader("Trino 476 at west", client, west, "west_"),
         ]
         for site in here.sites:
-            name = f"spark-{site.bucket}"
-            environment = here.environment(site, here.service.metastore(site))
-            session = here.spark("3.5", name, environment)
-            readers.append(torn.SparkReader(f"Spark 3.5.9 at {site.bucket}", session))
+            name = site.bucket
+            session = here.spark("3.5", f"spark-{name}", here.environment(site, metastores[name]))
+            readers.append(torn.SparkReader(f"Spark 3.5.9 at {name}", session, site))
 
-        environment = here.environment(east, here.service.metastore(east))
+        environment = here.environment(east, metastores["east"])
         session = here.spark("4.0", "spark-4.0", environment)
-        readers.append(torn.SparkReader("Spark 4.0.5 at east", session, ("delta",)))
+        readers.append(torn.SparkReader("Spark 4.0.5 at east", session, east, ("delta",)))
 
         def register(table, folder):
             source = f"{here.lake.bucket}:{folder.relative_to(here.lake.folder)}"
             policy = {"poll_seconds": 1, "start": "earliest"}
             here.service.client.register(table.site_name, source, here.sites, policy)
 
+        groups = []
+        if args.live:
+            delta = here.writer("spark-delta-writer", live.DELTA_SESSION)
+            hudi = here.writer("spark-hudi-writer", live.HUDI_SESSION)
+            chance = random.Random(args.seed)
+            groups = live.writers(here.lake, torn.NAMESPACE, delta, hudi, chance)
         hunt = torn.Hunt(here.lake, scratch, register, args.torn)
-        right = torn.hunted(hunt, readers, here.restart, args.seed)
+        changes = [functools.partial(hunt.write, group) for group in groups]
+        changes = changes or [functools.partial(hunt.change, make) for make in torn.SCRIPTS]
+        right = torn.hunted(hunt, changes, readers, here.restart, args.seed)
     return int(not right)
 
 

@@ -104,7 +104,10 @@ def secret(store):
 
 
 class Service:
-    """`driftless serve` in a folder of its own, with a metastore for each site beside it."""
+    """`driftless serve` in a folder of its own, with a metastore for each site beside it.
+
+    The daemon has metastores of its own as well, which end and begin with it.
+    """
 
     def __init__(self, binary, scratch, source, sites):
         self.binary, self.scratch = binary, scratch
@@ -112,6 +115,7 @@ class Service:
         self.client = Driftless(s3_server.free_port())
         self.process = None
         self.thrift = {site.bucket: s3_server.free_port() for site in sites}
+        self.inner = {site.bucket: s3_server.free_port() for site in sites}
         self.environment = {"XDG_CONFIG_HOME": str(scratch / "no-configuration")}
         for store in (source, *sites):
             self.environment[f"{secret(store)}_KEY"] = services.KEY
@@ -120,11 +124,16 @@ class Service:
     def metastore(self, site):
         return f"thrift://127.0.0.1:{self.thrift[site.bucket]}"
 
+    def both(self, site):
+        """The daemon's own metastore, and the one beside it: an engine takes either."""
+        return f"thrift://127.0.0.1:{self.inner[site.bucket]},{self.metastore(site)}"
+
     @contextlib.contextmanager
     def serving(self):
         """The API and the daemon, whose process is `process`. Started again, they go on."""
         command = [self.binary, "serve", "--no-auth", "--data", self.scratch / "driftless-data"]
         command += ["--listen", self.client.url.removeprefix("http://"), "--lease", "2s"]
+        command += listeners(self.inner)
         with services.process(
             "driftless", command, self.scratch, self.environment, ready=self.client.started
         ) as self.process:
@@ -133,10 +142,15 @@ class Service:
     def naming(self):
         """The metastores, in a process that outlives a kill of the daemon."""
         command = [self.binary, "metastored", "--data", self.scratch / "driftless-data"]
-        for site, port in self.thrift.items():
-            command += ["--metastore", f"{PROJECT}@{site}=127.0.0.1:{port}"]
+        command += listeners(self.thrift)
 
         def ready(server):
             return all(services.listens(port)(server) for port in self.thrift.values())
 
         return services.process("metastored", command, self.scratch, self.environment, ready=ready)
+
+
+def listeners(ports):
+    """Options of metastores, by site and port."""
+    named = [(f"{PROJECT}@{site}", port) for site, port in ports.items()]
+    return [part for name, port in named for part in ("--metastore", f"{name}=127.0.0.1:{port}")]

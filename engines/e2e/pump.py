@@ -11,7 +11,6 @@ import os
 import pathlib
 import shutil
 
-import hudi_judge
 import hudi_session
 import tables
 from pyspark.sql import types as t
@@ -21,25 +20,29 @@ from pyspark.sql import types as t
 class State:
     """One committed state: the events that make it, and what is then read.
 
-    An event is (path in the table, file that is put there or None for a deletion).
+    An event is (path in the table, file that is put there or None for a deletion); the last one
+    makes the state visible. `instant` is Hudi's name of it, where no earlier state has a later one.
     """
 
     events: list
     rows: dict
     base_files: dict
     schema: t.StructType
+    instant: str | None = None
+
+    @property
+    def revealed_by(self):
+        """The path whose object makes it visible, at the source and at a site."""
+        return self.events[-1][0]
 
 
 @dataclasses.dataclass
 class Script:
-    """The life of one table, and all partitions that it ever has: (values, path)."""
+    """The life of one table."""
 
     format: str
     name: str
-    merge_on_read: bool
     states: list
-    keys: list
-    partitions: list
 
 
 def delta(name):
@@ -59,7 +62,7 @@ def delta(name):
         rows = expected[version]
         states.append(State(events, rows, rows, schema))
         events = []
-    return Script("delta", name, False, states, [], [])
+    return Script("delta", name, states)
 
 
 def _schema(log):
@@ -72,29 +75,28 @@ def _schema(log):
 
 def hudi(name):
     """Everything that a writer did, in its order, up to each completed instant."""
-    folder = tables.TESTDATA / "hudi" / name
-    history = hudi_judge.history_of(name)
+    folder = tables.hudi_fixture(name)
+    history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     known = json.loads((folder / "expected.json").read_text(encoding="utf-8"))["instants"]
     known = iter(known)
-    states, events, partitions = [], [], set()
+    states, events, newest = [], [], ""
     for step in history["steps"]:
         for event in step["events"]:
             path = event.get("put") or event["delete"]
             file = folder / "objects" / event["object"] if "object" in event else None
             events.append((path, file))
-            if path.split("/")[-1].startswith(".hoodie_partition_metadata"):
-                partitions.add(str(pathlib.PurePosixPath(path).parent))
-            if file is not None and hudi_session.COMPLETED.match(path):
-                entry = next(known)
-                if "rows" in entry:
-                    base = entry.get("read_optimized", entry["rows"])
-                    states.append(State(events, entry["rows"], base, hudi_session.SCHEMA))
-                    events = []
-    found = sorted(path for path in partitions if not path.startswith("."))
-    keys = ["p"] if found else []
-    merge_on_read = history["type"] == "MERGE_ON_READ"
-    values = [([path.partition("=")[2]], path) for path in found]
-    return Script("hudi", name, merge_on_read, states, keys, values)
+            completed = file is not None and hudi_session.COMPLETED.match(path)
+            if not completed:
+                continue
+            entry = next(known)
+            if "rows" in entry:
+                base = entry.get("read_optimized", entry["rows"])
+                instant = completed["instant"] if completed["instant"] > newest else None
+                newest = max(newest, completed["instant"])
+                schema = hudi_session.SCHEMA
+                states.append(State(events, entry["rows"], base, schema, instant))
+                events = []
+    return Script("hudi", name, states)
 
 
 def apply(state, folder, scratch):

@@ -2,8 +2,9 @@
 
 Started by spark.py with the Python of one Spark, SPARK_CONF_DIR at the shared configuration.
 Requests: {"sql": STATEMENT}, or {"format", "path", "options"} for a table without a name. With
-"as", a schema in JSON, rows are cut down to its columns.
-Answers: {"count", "hash", "schema"}, or {"error"}.
+"as", a schema in JSON, rows are cut down to its columns; with "write", {"format", "mode", "path",
+"options"}, they are written there.
+Answers: {"count", "hash", "schema"}, or {"error"}; {} to what writes.
 """
 
 import json
@@ -39,6 +40,11 @@ def answer(spark, request):
         else:
             reader = spark.read.format(request["format"])
             found = reader.options(**request["options"]).load(request["path"])
+        if "write" in request:
+            wanted = request["write"]
+            writer = found.coalesce(1).write.format(wanted["format"]).mode(wanted["mode"])
+            writer.options(**wanted["options"]).save(wanted["path"])
+            return {}
         own = found.select([f"`{c}`" for c in found.columns if not c.startswith("_hoodie_")])
         rows, schema = own.collect(), own.schema
         if "as" in request:

@@ -8,8 +8,10 @@ import shutil
 
 import hudi_judge
 import hudi_recorder
+import services
 
 TESTDATA = pathlib.Path(hudi_judge.FIXTURES).parent
+HUDI = [TESTDATA / "hudi", TESTDATA / "engines" / "hudi"]
 LATEST = "latest"
 # Replicas of copy-on-write tables without the archived history, which Trino 476 cannot read.
 WITHOUT_HISTORY = "hudi_without_history"
@@ -56,16 +58,22 @@ class Table:
         return not self.merge_on_read and self.table_version >= 8
 
     def place(self, folder):
-        """Puts the table, as it is after all that was recorded, into a folder; keeps times."""
+        """Puts the table, as it is after all that was recorded, into a folder; keeps times.
+
+        Its folders are objects, as Hadoop's S3A leaves them.
+        """
         target = folder / self.format / self.name
         if self.format == "delta":
             shutil.copytree(TESTDATA / "delta" / self.name / "table", target)
-            return
-        state = {}
-        for step in _read(self.fixture / "history.json")["steps"]:
-            for event in step["events"]:
-                hudi_recorder.apply(state, event)
-        hudi_recorder.materialize(state, self.fixture / "objects", target)
+        else:
+            state = {}
+            for step in _read(self.fixture / "history.json")["steps"]:
+                for event in step["events"]:
+                    hudi_recorder.apply(state, event)
+            hudi_recorder.materialize(state, self.fixture / "objects", target)
+            (target / ".hoodie" / ".schema").mkdir(exist_ok=True)
+        for inside in (target, *target.rglob("*/")):
+            services.folder_object(inside)
 
 
 def delta():
@@ -73,7 +81,7 @@ def delta():
 
 
 def hudi():
-    folders = [*(TESTDATA / "hudi").iterdir(), *(TESTDATA / "engines" / "hudi").iterdir()]
+    folders = [folder for parent in HUDI for folder in parent.iterdir()]
     found = [_hudi(folder) for folder in sorted(folders, key=lambda folder: folder.name)]
     return found + [
         dataclasses.replace(
@@ -82,6 +90,11 @@ def hudi():
         for table in found
         if table.readable_without_history
     ]
+
+
+def hudi_fixture(name):
+    """The folder of one recorded table."""
+    return next(parent / name for parent in HUDI if (parent / name).exists())
 
 
 def _delta(folder):

@@ -10,6 +10,8 @@ import trino
 
 CONFIGURATION = pathlib.Path(__file__).resolve().parent.parent
 SOURCE = "lake"
+# Settings of Hadoop's S3 client for the source.
+BUCKET = f"spark.hadoop.fs.s3a.bucket.{SOURCE}"
 
 
 class World(contextlib.ExitStack):
@@ -48,17 +50,26 @@ class World(contextlib.ExitStack):
         etc = CONFIGURATION / "trino" / "etc"
         return self.enter_context(trino.serving(home, etc, self.scratch, environment, more))
 
-    def spark(self, version, name, environment):
-        """A session of one Spark over its shared configuration, which also reaches the source."""
+    def spark(self, version, name, environment, more=None):
+        """A session of one Spark over its shared configuration, which also reaches the source.
+
+        `more` are settings of this session alone.
+        """
         home = self.cache / f"spark-{version}"
         jars = sorted((home / "jars").glob("*.jar")) + sorted((home / "s3a").glob("*.jar"))
         if version == "3.5":
             jars.append(home / "hudi" / "hudi-spark3.5-bundle_2.12-1.1.1.jar")
-        settings = {f"spark.hadoop.fs.s3a.bucket.{SOURCE}.endpoint": self.lake.endpoint}
+        settings = {f"{BUCKET}.endpoint": self.lake.endpoint, **(more or {})}
         conf = CONFIGURATION / "spark" / version
         return self.enter_context(
             spark.session(name, home, jars, conf, self.scratch, environment, settings)
         )
+
+    def writer(self, name, settings):
+        """A session of Spark 3.5 that writes at the source."""
+        keys = {f"{BUCKET}.access.key": services.KEY, f"{BUCKET}.secret.key": services.SECRET}
+        environment = self.environment(self.lake, "")
+        return self.spark("3.5", name, environment, {**keys, **settings})
 
 
 def catalogs(prefix, variables):

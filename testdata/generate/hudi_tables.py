@@ -115,6 +115,22 @@ def archived_copy_on_write(spark, scratch, name):
     return table
 
 
+def growing(spark, scratch, name):
+    """Each commit writes into an old partition and brings a new one, or fills an emptied one.
+
+    A reader that lists partitions before a commit and files after it would see half of it.
+    """
+    table = Table(spark, scratch, name, False, ["growing"])
+    old = [100, 200, 300]
+    table.write("insert", rows(old, "a", 100), "insert")
+    for new, mark in enumerate("bcdefg", 1):
+        table.write(f"upsert, and bring p{new}", rows([*old, new], mark, 100))
+    one = {"hoodie.datasource.write.partitions.to.delete": "p=p1"}
+    table.write("delete partition", rows([1], "g", 100), "delete_partition", options=one)
+    table.write("upsert, and fill p1 again", rows([*old, 1], "h", 100))
+    return table
+
+
 def pending_compaction(spark, scratch, name):
     """A compaction plan with delta commits on top of it, executed later."""
     table = Table(spark, scratch, name, True, ["pending_compaction"])
@@ -164,4 +180,7 @@ TABLES = {
     "cow_v8_unpartitioned": (V8, unpartitioned),
 }
 # What only engines tell apart; `run.sh engines` writes them to testdata/engines/hudi.
-ENGINES = {"cow_v8_archived": (V8, archived_copy_on_write)}
+ENGINES = {
+    "cow_v8_archived": (V8, archived_copy_on_write),
+    "cow_v8_growing": (V8, growing),
+}

@@ -8,7 +8,9 @@ export TZ=UTC SPARK_LOCAL_IP=127.0.0.1 PYTHONDONTWRITEBYTECODE=1
 out="$here/../hudi"
 if [[ "${1:-}" == engines ]]; then
     out="$here/../engines/hudi"
-    set -- hudi cow_v8_archived
+    shift
+    [ $# -gt 0 ] || set -- cow_v8_archived cow_v8_growing
+    set -- hudi "$@"
 fi
 if [[ "${1:-}" == hudi ]]; then
     shift
