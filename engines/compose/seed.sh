@@ -1,14 +1,17 @@
 #!/bin/sh
 # Makes the first token, and names what docker-compose.yml runs: a store for each site, a project.
-# Runs once before anything else speaks to the service; a second run changes nothing.
+# It ends at once where the token is in its place, since that comes last; so what was changed since
+# stays as it is.
 set -eu
 
-export DRIFTLESS_SERVER="${DRIFTLESS_SERVER:-http://driftless:8640}"
-if [ ! -s /run/driftless/token ]; then
-    driftless token create --name compose --role admin --output json \
-        | sed -n 's/.*"secret": *"\([^"]*\)".*/\1/p' >/run/driftless/token
+token=/var/lib/driftless/token
+[ ! -s "$token" ] || exit 0
+umask 077
+if [ ! -s "$token.new" ]; then
+    driftless token create --name compose --role admin --expires 365d --output json \
+        | sed -n 's/.*"secret": *"\([^"]*\)".*/\1/p' >"$token.new"
 fi
-DRIFTLESS_TOKEN="$(cat /run/driftless/token)"
+DRIFTLESS_TOKEN="$(cat "$token.new")"
 export DRIFTLESS_TOKEN
 
 driftless put project lake '{}'
@@ -19,3 +22,4 @@ for site in east west; do
         \"aws_secret_access_key\": {\"env\": \"DRIFTLESS_STORE_SITES_SECRET\"}}}"
     driftless put site "$site" "{\"url\": \"$site:\"}"
 done
+mv "$token.new" "$token"

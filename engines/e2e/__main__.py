@@ -22,11 +22,13 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.append(str(ROOT / "testdata" / "generate"))
 
+import conformance  # noqa: E402
 import driftless  # noqa: E402
 import duck  # noqa: E402
 import engines  # noqa: E402
 import live  # noqa: E402
 import matrix  # noqa: E402
+import pinned  # noqa: E402
 import reference  # noqa: E402
 import refusals  # noqa: E402
 import rows  # noqa: E402
@@ -105,6 +107,8 @@ def run_matrix(args, scratch):
 
         schemas = matrix.Schemas(source_schema)
         named(hive, known, here, args.metastore, schemas)
+        if args.metastore == "driftless" and not args.engine:
+            wrong += conformance.missing(here, hive, known, environment)
         others, missing = asked(args, here, environment, schemas)
         wanted = args.engine or TITLES
         # What Trino and DuckDB return is judged in the schemas that Spark tells.
@@ -116,6 +120,8 @@ def run_matrix(args, scratch):
         clients = [engine.client for engine in others if isinstance(engine, engines.TrinoEngine)]
         if clients and args.metastore == "driftless" and not args.names:
             wrong += refusals.missing(clients[0], spark_3)
+            sparks = [first, *(one for one in others if isinstance(one, engines.SparkEngine))]
+            wrong += pinned.missing(here, known, clients[0], sparks)
         cells = matrix.all_judged(firsts, others, known, schemas)
         if clients and not args.names:
             wrong += refusals.unnoticed(here, spark_3)

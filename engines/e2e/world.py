@@ -55,15 +55,17 @@ class World(contextlib.ExitStack):
 
         `more` are settings of this session alone.
         """
+        return self.enter_context(self.spark_session(version, name, environment, more))
+
+    def spark_session(self, version, name, environment, more=None):
+        """The same for a part of the run: a context that ends the session."""
         home = self.cache / f"spark-{version}"
         jars = sorted((home / "jars").glob("*.jar")) + sorted((home / "s3a").glob("*.jar"))
         if version == "3.5":
             jars.append(home / "hudi" / "hudi-spark3.5-bundle_2.12-1.1.1.jar")
         settings = {f"{BUCKET}.endpoint": self.lake.endpoint, **(more or {})}
         conf = CONFIGURATION / "spark" / version
-        return self.enter_context(
-            spark.session(name, home, jars, conf, self.scratch, environment, settings)
-        )
+        return spark.session(name, home, jars, conf, self.scratch, environment, settings)
 
     def writer(self, name, settings):
         """A session of Spark 3.5 that writes at the source."""

@@ -56,8 +56,8 @@ pub(crate) enum Call {
     PartitionsByFilter { of: TableOf, filter: String, max: Option<usize>, answer: Counted },
     /// The values in a partition's name, with their columns where that is asked for.
     PartitionName { name: String, columns: bool },
-    /// Statistics of columns: there are none.
-    Statistics(Statistics),
+    /// Statistics of a table's columns: there are none.
+    Statistics { of: TableOf, shape: Statistics },
     /// A list of which there is nothing here, as a result of this shape.
     Nothing(Nothing),
     /// A function: there are none.

@@ -109,6 +109,10 @@ impl Metastore {
             Call::PartitionsByFilter { of, filter, max, answer } => {
                 self.partitions_by_filter(&of, &filter, max, answer).await
             }
+            Call::Statistics { of, shape } => {
+                self.known_table(&of).await?;
+                statistics(shape)
+            }
             other => self.answer_plain(other),
         }
     }
@@ -121,7 +125,6 @@ impl Metastore {
                 let values = || pairs.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
                 Ok(if columns { Value::pairs(&pairs)? } else { Value::texts(&values())? })
             }
-            Call::Statistics(shape) => statistics(shape),
             Call::Nothing(shape) => nothing(shape),
             Call::Function { database, name } => {
                 // Spark looks for these words to call a function unresolved.

@@ -8,6 +8,7 @@ const META_1: Throws = Throws { meta: Some(1), missing: None };
 const META_2: Throws = Throws { meta: Some(2), missing: None };
 const META_3: Throws = Throws { meta: Some(3), missing: None };
 const META_1_MISSING_2: Throws = Throws { meta: Some(1), missing: Some(2) };
+const META_1_MISSING_3: Throws = Throws { meta: Some(1), missing: Some(3) };
 const MISSING_1_META_2: Throws = Throws { meta: Some(2), missing: Some(1) };
 
 const fn of(name: &'static str, throws: Throws, read: Read) -> Method {
@@ -43,8 +44,8 @@ static READS: &[Method] = &[
     of("get_table_names_by_filter", META_1, read::tables_by_filter),
     of("get_table", META_1_MISSING_2, read::one_table),
     of("get_table_req", META_1_MISSING_2, read::table_req),
-    of("get_table_objects_by_name", META_1, read::tables_by_name),
-    of("get_table_objects_by_name_req", META_1, read::tables_by_name_req),
+    of("get_table_objects_by_name", META_1_MISSING_3, read::tables_by_name),
+    of("get_table_objects_by_name_req", META_1_MISSING_3, read::tables_by_name_req),
     of("get_fields", META_1_MISSING_2, read::fields),
     of("get_fields_with_environment_context", META_1_MISSING_2, read::fields),
     of("get_schema", META_1_MISSING_2, read::schema),
@@ -70,8 +71,8 @@ static READS: &[Method] = &[
     of("get_num_partitions_by_filter", META_1_MISSING_2, read::partitions_counted),
     of("partition_name_to_vals", META_1, read::name_to_values),
     of("partition_name_to_spec", META_1, read::name_to_spec),
-    of("get_table_column_statistics", MISSING_1_META_2, column_statistics),
-    of("get_partition_column_statistics", MISSING_1_META_2, column_statistics),
+    of("get_table_column_statistics", MISSING_1_META_2, read::column_statistics),
+    of("get_partition_column_statistics", MISSING_1_META_2, read::column_statistics),
     of("get_table_statistics_req", MISSING_1_META_2, table_statistics),
     of("get_partitions_statistics_req", MISSING_1_META_2, partition_statistics),
     of("get_aggr_stats_for", MISSING_1_META_2, aggregate_statistics),
@@ -109,20 +110,16 @@ static READS: &[Method] = &[
     of("aliveSince", NEITHER, |_| Ok(Call::Service(Service::AliveSince))),
 ];
 
-fn column_statistics(_: &[u8]) -> thrift::Result<Call> {
-    Ok(Call::Statistics(Statistics::Column))
+fn table_statistics(arguments: &[u8]) -> thrift::Result<Call> {
+    read::statistics_req(arguments, Statistics::Table)
 }
 
-fn table_statistics(_: &[u8]) -> thrift::Result<Call> {
-    Ok(Call::Statistics(Statistics::Table))
+fn partition_statistics(arguments: &[u8]) -> thrift::Result<Call> {
+    read::statistics_req(arguments, Statistics::Partitions)
 }
 
-fn partition_statistics(_: &[u8]) -> thrift::Result<Call> {
-    Ok(Call::Statistics(Statistics::Partitions))
-}
-
-fn aggregate_statistics(_: &[u8]) -> thrift::Result<Call> {
-    Ok(Call::Statistics(Statistics::Aggregate))
+fn aggregate_statistics(arguments: &[u8]) -> thrift::Result<Call> {
+    read::statistics_req(arguments, Statistics::Aggregate)
 }
 
 fn no_list(_: &[u8]) -> thrift::Result<Call> {

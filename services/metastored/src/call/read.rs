@@ -1,6 +1,6 @@
 //! Arguments of methods that read, by shape.
 
-use super::{Call, Counted, PartitionBy, TableOf, Wrap, decode};
+use super::{Call, Counted, PartitionBy, Statistics, TableOf, Wrap, decode};
 use crate::hive::{
     ByExprRequestArgs, ByNamesRequestArgs, DatabaseRequestArgs, PartitionRequestArgs,
     PartitionsPsRequestArgs, PartitionsRequestArgs, TableRequestArgs, TablesRequestArgs,
@@ -224,6 +224,15 @@ pub(super) fn name_to_values(arguments: &[u8]) -> Read {
 
 pub(super) fn name_to_spec(arguments: &[u8]) -> Read {
     Ok(Call::PartitionName { name: text(arguments)?, columns: true })
+}
+
+pub(super) fn column_statistics(arguments: &[u8]) -> Read {
+    Ok(Call::Statistics { of: of(arguments)?, shape: Statistics::Column })
+}
+
+pub(super) fn statistics_req(arguments: &[u8], shape: Statistics) -> Read {
+    let req = decode::<TableRequestArgs>(arguments)?.req.unwrap_or_default();
+    Ok(Call::Statistics { of: table(req.db_name, req.tbl_name), shape })
 }
 
 pub(super) fn function(arguments: &[u8]) -> Read {

@@ -95,6 +95,39 @@ async fn questions_without_a_table_have_an_answer() {
     service.stop().await;
 }
 
+/// A call whose one argument is a struct of texts, with the fields 1, 2, ...
+fn request(name: &str, arguments: &[&str]) -> Vec<u8> {
+    let head = message("", &[]).len();
+    let fields = &texts("", arguments)[head..];
+    message(name, &[&[12, 0, 1], fields, &[0]].concat())
+}
+
+/// As Hive 3.1.3 answers: `./dev e2e` compares with one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_no_empty_answer() {
+    let place = Place::new().await;
+    place.publish("sales.orders", "delta", None).await;
+    let service = place.serve().await;
+    let mut client = Client::new(service.address).await;
+    // `UnknownDBException` of lists of tables, `NoSuchObjectException` of statistics.
+    for (method, names, failure) in [
+        ("get_table_objects_by_name_req", &["nowhere"][..], Some(3)),
+        ("get_table_objects_by_name_req", &["sales"], None),
+        ("get_table_statistics_req", &["nowhere", "orders"], Some(1)),
+        ("get_table_statistics_req", &["sales", "nothing"], Some(1)),
+        ("get_table_statistics_req", &["sales", "orders"], None),
+        ("get_table_statistics_req", &["sales@0", "orders"], None),
+        ("get_table_statistics_req", &["sales@9", "orders"], Some(1)),
+    ] {
+        let answer = client.call(&request(method, names)).await;
+        assert_eq!(answer.failure().map(|failure| failure.0), failure, "{method} {names:?}");
+        assert!(!answer.exception, "{method} {names:?}: {answer:?}");
+    }
+    let unknown = client.call(&texts("get_table_objects_by_name", &["nowhere"])).await;
+    assert_eq!(unknown.failure(), Some((3, "database nowhere does not exist".to_owned())));
+    service.stop().await;
+}
+
 /// `MetaStoreUtils.prependCatalogToDbName`, in clients of Hive 3 and later.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_may_have_a_catalog_in_front() {
