@@ -21,6 +21,7 @@ pub mod group;
 mod model;
 mod name;
 mod policy;
+mod readers;
 mod sql;
 pub mod status;
 mod store;
@@ -38,9 +39,10 @@ pub use name::{NameError, TableName, check_identifier, check_label};
 pub use policy::{
     AbsolutePaths, HudiHistory, HudiMetadata, HudiReaders, HudiV6Window, Policy, Priority,
 };
+pub use readers::{Reading, reading};
 pub use sql::{
-    Alert, AlertState, Audience, Catalog, Due, EventFilter, Former, Held, NewOperation, NewTable,
-    NewToken, Page, Remembered, SCHEMA, Shown, Standing, StandingsPage, TableFilter, database_url,
-    folded,
+    Alert, AlertState, Audience, Catalog, Due, EventFilter, Former, Held, NewOperation, NewProject,
+    NewTable, NewToken, Page, Remembered, SCHEMA, Shown, Standing, StandingsPage, TableFilter,
+    database_url, folded,
 };
 pub use store::{FromEnv, FromFile, OptionValue, StoreRecord, check_stores};

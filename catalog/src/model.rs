@@ -1,5 +1,7 @@
 //! The records of the catalog, as the database and the API hold them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use table_sync_core::Position;
 use utoipa::ToSchema;
@@ -24,6 +26,8 @@ pub struct Project {
     pub organisation: String,
     /// Part of bandwidth and transfers, beside other projects.
     pub share: u32,
+    /// For each site, the store whose keys engines read its replicas with.
+    pub readers: BTreeMap<String, String>,
     /// Grows with each change.
     pub revision: i64,
     /// When it was made.
@@ -327,10 +331,12 @@ pub struct AuditRecord {
 }
 
 words! {
-    /// What a caller may do. Each may do what the one before it may.
+    /// What a caller may do. From the reader on, each may do what the one before it may.
     Role {
         /// Send hints, and nothing else.
         Hint => "hint",
+        /// Fetch the keys that engines read with, and nothing else.
+        Engine => "engine",
         /// Look at things.
         Reader => "reader",
         /// Change tables.

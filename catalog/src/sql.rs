@@ -30,6 +30,7 @@ mod tables;
 pub use access::{NewToken, Remembered};
 pub use alerts::{Alert, AlertState, Audience, Due, Standing, StandingsPage};
 pub use events::{EventFilter, Page};
+pub use inventory::NewProject;
 pub use listings::Shown;
 pub use operations::NewOperation;
 pub use places::{Former, Held};
@@ -39,7 +40,7 @@ pub use tables::{NewTable, TableFilter};
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// The schema that this release knows: the number of its newest migration.
-pub const SCHEMA: i64 = 2;
+pub const SCHEMA: i64 = 3;
 
 /// Readers of SQLite at once; connections to PostgreSQL.
 const CONNECTIONS: u32 = 8;

@@ -65,7 +65,7 @@ impl StoreRecord {
     }
 
     /// Whether a place is in it: a URL, or `STORE:path`.
-    fn holds(&self, place: &str) -> bool {
+    pub(crate) fn holds(&self, place: &str) -> bool {
         match (parts(place), parts(&self.url)) {
             (Some((bucket, folders)), Some((own, root))) => {
                 bucket == own && folders.iter().zip(&root).all(|(one, other)| one == other)
@@ -92,7 +92,7 @@ pub fn check_stores(stores: &[StoreRecord], project: &str, places: &[&str]) -> R
 }
 
 /// The bucket of a URL, and the folders below it; two spellings of one place are the same.
-fn parts(url: &str) -> Option<((&str, &str), Vec<String>)> {
+pub(crate) fn parts(url: &str) -> Option<((&str, &str), Vec<String>)> {
     let (scheme, rest) = url.split_once("://")?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let scheme = match scheme {

@@ -27,6 +27,7 @@ import driftless  # noqa: E402
 import duck  # noqa: E402
 import engines  # noqa: E402
 import live  # noqa: E402
+import mapping  # noqa: E402
 import matrix  # noqa: E402
 import pinned  # noqa: E402
 import reference  # noqa: E402
@@ -89,12 +90,14 @@ def run_matrix(args, scratch):
                 table.place(here.lake.folder)
             source = f"{here.lake.bucket}:{table.path}"
             here.service.client.register(table.site_name, source, here.sites, table.policy)
-        environment = here.environment(east, here.service.metastore(east))
+        environment, keys = here.environment(east, here.service.metastore(east)), None
         address, hive = here.enter_context(reference.serving(args.cache, scratch, environment))
         if args.metastore == "reference":
             environment["DRIFTLESS_METASTORE"] = address
         else:
             here.enter_context(here.service.naming())
+            if "trino" in (args.engine or TITLES) and not args.names:
+                keys = here.enter_context(mapping.serving(here, mapping.source_of(here, known)))
         environment["DRIFTLESS_SOURCE_METASTORE"] = address
         spark_3 = here.spark("3.5", "spark-3.5", environment)
         wrong = unlike(here.service.client.settled())
@@ -109,7 +112,7 @@ def run_matrix(args, scratch):
         named(hive, known, here, args.metastore, schemas)
         if args.metastore == "driftless" and not args.engine:
             wrong += conformance.missing(here, hive, known, environment)
-        others, missing = asked(args, here, environment, schemas)
+        others, missing = asked(args, here, environment, schemas, keys)
         wanted = args.engine or TITLES
         # What Trino and DuckDB return is judged in the schemas that Spark tells.
         firsts = [first] if {"spark-3.5", "trino", "duckdb"} & set(wanted) else []
@@ -120,6 +123,7 @@ def run_matrix(args, scratch):
         clients = [engine.client for engine in others if isinstance(engine, engines.TrinoEngine)]
         if clients and args.metastore == "driftless" and not args.names:
             wrong += refusals.missing(clients[0], spark_3)
+            wrong += mapping.missing(clients[0], keys)
             sparks = [first, *(one for one in others if isinstance(one, engines.SparkEngine))]
             wrong += pinned.missing(here, known, clients[0], sparks)
         cells = matrix.all_judged(firsts, others, known, schemas)
@@ -140,7 +144,7 @@ def unlike(states):
     return wrong
 
 
-def asked(args, here, environment, schemas):
+def asked(args, here, environment, schemas, keys):
     """The engines beside Spark 3.5, started; and those that are missing, and why."""
     wanted = args.engine or TITLES
     (east,) = here.sites
@@ -154,7 +158,10 @@ def asked(args, here, environment, schemas):
             "DRIFTLESS_SITE": "DRIFTLESS_SOURCE",
             "DRIFTLESS_METASTORE": "DRIFTLESS_SOURCE_METASTORE",
         }
-        client = here.trino(environment, world.catalogs("source_", source))
+        more = world.catalogs("source_", source)
+        if keys:
+            environment, more = environment | keys.environment, more | keys.catalogs
+        client = here.trino(environment, more)
         found.append(engines.TrinoEngine(client, schemas))
     if "spark-4.0" in wanted:
         session = here.spark("4.0", "spark-4.0", environment)

@@ -120,7 +120,6 @@ class TornTest(unittest.TestCase):
         self.check([self.state(1), answer], 0, Reader({"hash": "cut"}), seen=3)
         self.check([self.state(1), answer], 1, Reader({"hash": "another"}))
 
-
     def test_an_earlier_state_that_is_another_one_is_a_failure(self):
         self.hunt.look_back(Reader(self.state(0)), self.table, 3)
         self.assertEqual(self.hunt.failures, [])

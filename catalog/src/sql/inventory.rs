@@ -1,16 +1,38 @@
 //! Projects, namespaces, stores and sites.
 
+use std::collections::BTreeMap;
+
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::{Catalog, json, refused, to_json};
 use crate::{
     CatalogError, Millis, Namespace, Project, Result, Site, StoreRecord, check_identifier,
-    check_label, check_stores,
+    check_label, check_stores, reading,
 };
 
 /// The organisation of projects that name none.
 const ORGANISATION: &str = "default";
+
+/// A project to be made or changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewProject<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The organisation that it belongs to.
+    pub organisation: Option<&'a str>,
+    /// Part of bandwidth and transfers.
+    pub share: u32,
+    /// Whose keys its readers use, by site.
+    pub readers: BTreeMap<String, String>,
+}
+
+/// Without readers.
+impl<'a> From<(&'a str, Option<&'a str>, u32)> for NewProject<'a> {
+    fn from((name, organisation, share): (&'a str, Option<&'a str>, u32)) -> Self {
+        Self { name, organisation, share, readers: BTreeMap::new() }
+    }
+}
 
 impl Catalog {
     /// Makes a project, or changes one that is there.
@@ -18,13 +40,15 @@ impl Catalog {
     /// `expect`: the revision that is changed; `None` = whatever is there, or nothing.
     ///
     /// # Errors
-    /// A name that is none; a revision that is no longer there.
+    /// A name that is none; readers whose store cannot be theirs; a revision that is no longer
+    /// there.
     pub async fn put_project(
         &self,
-        (name, organisation, share): (&str, Option<&str>, u32),
+        wanted: impl Into<NewProject<'_>>,
         expect: Option<i64>,
         now_ms: Millis,
     ) -> Result<Project> {
+        let NewProject { name, organisation, share, readers } = wanted.into();
         check_label("project", name)?;
         let organisation = organisation.unwrap_or(ORGANISATION);
         check_label("organisation", organisation)?;
@@ -32,19 +56,22 @@ impl Catalog {
         let sql = "INSERT INTO organisations (name, created_ms) VALUES ($1, $2) \
                    ON CONFLICT (name) DO NOTHING";
         sqlx::query(sql).bind(organisation).bind(now_ms).execute(&mut *tx).await?;
-        let sql = "INSERT INTO projects (name, organisation, share, revision, created_ms) \
-                   VALUES ($1, $2, $3, 1, $4) ON CONFLICT (name) DO UPDATE SET \
+        let sql = "INSERT INTO projects (name, organisation, share, readers, revision, created_ms) \
+                   VALUES ($1, $2, $3, $4, 1, $5) ON CONFLICT (name) DO UPDATE SET \
                    organisation = excluded.organisation, share = excluded.share, \
+                   readers = excluded.readers, \
                    revision = projects.revision + 1 RETURNING *";
         let row = sqlx::query(sql)
             .bind(name)
             .bind(organisation)
             .bind(i64::from(share))
+            .bind(to_json(&readers))
             .bind(now_ms)
             .fetch_one(&mut *tx)
             .await?;
         let project = project(&row)?;
         check_revision("project", name, project.revision, expect)?;
+        check_readers(&mut tx, &project).await?;
         tx.commit().await?;
         Ok(project)
     }
@@ -180,7 +207,8 @@ impl Catalog {
         self.named("stores", name).await?.as_ref().map(store_record).transpose()
     }
 
-    /// Removes a store that no site and no table names. `expect`: the revision that is meant.
+    /// Removes a store that no site, no table and no project's readers name. `expect`: the revision
+    /// that is meant.
     ///
     /// # Errors
     /// There is none, or it is in use; a revision that is no longer there.
@@ -197,6 +225,9 @@ impl Catalog {
                 let (name, by) = (name.to_owned(), row.try_get("used_by")?);
                 return Err(CatalogError::InUse { of: "store", name, by });
             }
+        }
+        if let Some(by) = reads_with(&mut tx, |_, store| store == name).await? {
+            return Err(CatalogError::InUse { of: "store", name: name.to_owned(), by });
         }
         remove(&mut tx, ("store", "stores"), name, expect, "sites or tables").await?;
         tx.commit().await?;
@@ -254,12 +285,16 @@ impl Catalog {
         self.named("sites", name).await?.as_ref().map(site_record).transpose()
     }
 
-    /// Removes a site that holds no tables. `expect`: the revision that is meant.
+    /// Removes a site that holds no tables and that no project's readers name. `expect`: the
+    /// revision that is meant.
     ///
     /// # Errors
     /// There is none, or it is in use; a revision that is no longer there.
     pub async fn remove_site(&self, name: &str, expect: Option<i64>) -> Result<()> {
         let mut tx = self.begin().await?;
+        if let Some(by) = reads_with(&mut tx, |site, _| site == name).await? {
+            return Err(CatalogError::InUse { of: "site", name: name.to_owned(), by });
+        }
         remove(&mut tx, ("site", "sites"), name, expect, "tables").await?;
         tx.commit().await?;
         Ok(())
@@ -339,6 +374,39 @@ pub(super) async fn check_places(
     check_stores(&stores, project, &all)
 }
 
+/// Refuses readers whose store cannot be theirs.
+async fn check_readers(connection: &mut AnyConnection, project: &Project) -> Result<()> {
+    if project.readers.is_empty() {
+        return Ok(());
+    }
+    let rows =
+        sqlx::query("SELECT * FROM stores ORDER BY name").fetch_all(&mut *connection).await?;
+    let stores: Vec<_> = rows.iter().map(store_record).collect::<Result<_>>()?;
+    for name in project.readers.keys() {
+        let row = sqlx::query("SELECT * FROM sites WHERE name = $1").bind(name);
+        let row = row.fetch_optional(&mut *connection).await?;
+        let row =
+            row.ok_or_else(|| CatalogError::Invalid(format!("readers: there is no site {name}")))?;
+        reading(project, &site_record(&row)?, &stores)?;
+    }
+    Ok(())
+}
+
+/// The first project whose readers have a site and a store for which `is` is true.
+async fn reads_with(
+    connection: &mut AnyConnection,
+    is: impl Fn(&str, &str) -> bool,
+) -> Result<Option<String>> {
+    let sql = "SELECT * FROM projects WHERE readers <> '{}' ORDER BY name";
+    for row in sqlx::query(sql).fetch_all(connection).await? {
+        let project = project(&row)?;
+        if project.readers.iter().any(|(site, store)| is(site, store)) {
+            return Ok(Some(format!("readers of the project {}", project.name)));
+        }
+    }
+    Ok(None)
+}
+
 /// Lets every owner look at its tables again.
 async fn wake_all(connection: &mut AnyConnection) -> Result<()> {
     let wake = super::next(connection, "wakes", 1).await?;
@@ -365,6 +433,7 @@ fn project(row: &AnyRow) -> Result<Project> {
         name: row.try_get("name")?,
         organisation: row.try_get("organisation")?,
         share: u32::try_from(share).unwrap_or(1),
+        readers: json(row, "readers")?,
         revision: row.try_get("revision")?,
         created_ms: row.try_get("created_ms")?,
     })

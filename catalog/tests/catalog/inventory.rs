@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use driftless_catalog::{
-    Catalog, CatalogError, FromEnv, OptionValue, Site, StoreRecord, TableName,
+    Catalog, CatalogError, FromEnv, NewProject, OptionValue, Site, StoreRecord, TableName,
 };
 
 use crate::databases::NOW;
@@ -18,6 +18,7 @@ on_both!(
     two_writers_do_not_overwrite_each_other,
     nobody_removes_what_was_changed_meanwhile,
     a_store_is_used_by_its_projects,
+    readers_keep_their_store_and_their_site,
 );
 
 pub(crate) fn store(name: &str, url: &str) -> StoreRecord {
@@ -181,6 +182,44 @@ async fn a_store_is_used_by_its_projects(catalog: Catalog) {
         StoreRecord { projects: vec!["mart".to_owned()], ..store("source", "gs://lake") };
     catalog.put_store(&narrowed, None, NOW).await.unwrap();
     catalog.set_policy(&table.name, &new.policy, None, NOW).await.unwrap();
+}
+
+fn with_readers<'a>(name: &'a str, readers: &[(&str, &str)]) -> NewProject<'a> {
+    let pair = |(site, store): &(&str, &str)| ((*site).to_owned(), (*store).to_owned());
+    let readers = readers.iter().map(pair).collect();
+    NewProject { name, organisation: None, share: 1, readers }
+}
+
+async fn readers_keep_their_store_and_their_site(catalog: Catalog) {
+    let of_lake = StoreRecord { projects: vec!["lake".to_owned()], ..store("keys", "s3://vast") };
+    catalog.put_store(&store("vast", "s3://vast"), None, NOW).await.unwrap();
+    catalog.put_store(&of_lake, None, NOW).await.unwrap();
+    catalog.put_site(&site("east", "vast:east"), None, NOW).await.unwrap();
+    let wanted = with_readers("lake", &[("east", "keys")]);
+    let made = catalog.put_project(wanted.clone(), None, NOW).await.unwrap();
+    assert_eq!(made.readers, wanted.readers);
+    assert_eq!(catalog.project("lake").await.unwrap(), Some(made));
+    for (refused, part) in [
+        (with_readers("lake", &[("west", "keys")]), "there is no site west"),
+        (with_readers("lake", &[("east", "gone")]), "there is no store gone"),
+        (with_readers("mart", &[("east", "keys")]), "may not use the store keys"),
+    ] {
+        let error = catalog.put_project(refused, None, NOW).await.unwrap_err();
+        assert!(matches!(error, CatalogError::Invalid(_)), "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert_eq!(catalog.project("mart").await.unwrap(), None, "nothing of it was made");
+    for error in [
+        catalog.remove_store("keys", None).await.unwrap_err(),
+        catalog.remove_site("east", None).await.unwrap_err(),
+    ] {
+        assert!(error.to_string().ends_with("in use by readers of the project lake"), "{error}");
+    }
+    // A project that names none takes its hand off both.
+    let without = catalog.put_project(("lake", None, 1), Some(1), NOW).await.unwrap();
+    assert_eq!((without.readers, without.revision), (BTreeMap::new(), 2));
+    catalog.remove_store("keys", None).await.unwrap();
+    catalog.remove_site("east", None).await.unwrap();
 }
 
 async fn two_writers_do_not_overwrite_each_other(catalog: Catalog) {

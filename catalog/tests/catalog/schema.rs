@@ -85,6 +85,7 @@ async fn earlier_schemas_are_brought_up(url: &str) {
     assert_eq!(replica.serving, None);
     let store = catalog.stores().await.unwrap().remove(0);
     assert_eq!((store.name.as_str(), store.url.as_str()), ("vast", "s3://vast"));
+    assert!(catalog.project("lake").await.unwrap().unwrap().readers.is_empty());
     // It is used as any other.
     let versions = [crate::progress::version(8, "append", 1)];
     let report = crate::progress::report(&table, "east", 4, &versions);

@@ -242,7 +242,7 @@ async fn what_is_published_at_a_site_is_listed(catalog: Catalog) {
         let shown = catalog.shown("lake", namespace, site, limit).await.unwrap();
         let names: Vec<_> = shown.iter().map(|shown| shown.name.to_string()).collect();
         assert_eq!(names, expect, "{namespace:?} {site}");
-        assert!(shown.iter().all(|shown| shown.format.as_deref() == Some("delta")));
+        assert!(shown.iter().all(|shown| shown.format == "delta"));
     };
     check(None, "east", 9, &["lake.crm.people", "lake.sales.orders"]).await;
     check(None, "east", 1, &["lake.crm.people"]).await;

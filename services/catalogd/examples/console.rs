@@ -115,6 +115,7 @@ async fn main() {
         catalog,
         auth: Auth::Open,
         inspector: None,
+        secrets: None,
         metrics: None,
         metrics_open: false,
         now_ms: Arc::new(now_ms),

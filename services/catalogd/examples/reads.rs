@@ -39,6 +39,7 @@ async fn main() {
         catalog,
         auth: Auth::Open,
         inspector: None,
+        secrets: None,
         metrics: None,
         metrics_open: false,
         now_ms: Arc::new(|| NOW_MS),

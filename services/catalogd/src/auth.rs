@@ -3,9 +3,9 @@
 //! What a route asks stands beside it in the OpenAPI document: a role, and `all_projects` where a
 //! token of one project is not enough. A route that says nothing asks for the most.
 //!
-//! Stores send hints from where no header can be set. Routes of hints therefore take a token in
-//! the URL as well; only one of the role that may send hints and nothing else, since URLs end up
-//! in logs.
+//! Stores send hints, and Trino fetches keys, from where no header can be set. These routes
+//! therefore take a token in the URL as well; only one of the role that is made for the route and
+//! may do nothing else, since URLs end up in logs.
 
 use std::collections::HashMap;
 
@@ -17,8 +17,9 @@ use serde_json::Value;
 use crate::error::{Answer, ApiError};
 use crate::token;
 
-/// The security scheme of a token in the URL, as the OpenAPI document names it.
-pub(crate) const IN_URL: &str = "hint";
+/// Roles whose tokens may be in the URL, each on its own routes. The OpenAPI document has a security
+/// scheme of the name of each.
+pub(crate) const IN_URL: [Role; 2] = [Role::Hint, Role::Engine];
 
 /// The parameter that such a token is in.
 pub(crate) const URL_PARAMETER: &str = "token";
@@ -82,11 +83,12 @@ impl Caller {
 #[derive(Debug)]
 pub(crate) struct NoProject;
 
-/// Finds out who calls. `query`: where a token may be as well, on routes of hints.
+/// Finds out who calls. `in_url`: the query, and the role that a token in it must have, on routes
+/// that take one there.
 pub(crate) async fn authenticate(
     auth: Auth,
     catalog: &Catalog,
-    (headers, query): (&HeaderMap, Option<&str>),
+    (headers, in_url): (&HeaderMap, Option<(&str, Role)>),
     now_ms: Millis,
 ) -> Answer<Caller> {
     match auth {
@@ -96,15 +98,15 @@ pub(crate) async fn authenticate(
         }
         Auth::Tokens => {
             let header = in_header(headers);
-            let in_url = header.is_none();
-            let secret = header.or_else(|| in_query(query));
+            let in_url = in_url.filter(|_| header.is_none());
+            let secret = header.or_else(|| in_query(in_url?.0));
             let secret = secret.filter(|secret| token::is_one(secret));
             let secret = secret.ok_or_else(ApiError::unauthenticated)?;
             // The digest is what is compared: no time tells how much of a guess was right.
             let token = catalog.token(&token::sha256(&secret), now_ms).await?;
             let token = token.ok_or_else(ApiError::unauthenticated)?;
-            if in_url && token.role != Role::Hint {
-                let message = "a token in a URL has the role hint: others may do too much";
+            if let Some((_, role)) = in_url.filter(|(_, role)| *role != token.role) {
+                let message = format!("a token in this URL has the role {role}, and no other");
                 return Err(ApiError::forbidden(message));
             }
             let (id, name) = (token.id, token.name);
@@ -121,8 +123,8 @@ fn in_header(headers: &HeaderMap) -> Option<String> {
     Some(if bearer { secret.trim().to_owned() } else { String::new() })
 }
 
-fn in_query(query: Option<&str>) -> Option<String> {
-    let mut pairs = url::form_urlencoded::parse(query?.as_bytes());
+fn in_query(query: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
     pairs.find(|(name, _)| name == URL_PARAMETER).map(|(_, secret)| secret.into_owned())
 }
 
@@ -163,9 +165,8 @@ pub(crate) struct Rule {
     /// `None` = no token is needed.
     role: Option<Role>,
     all_projects: bool,
-    /// Whether it takes hints: a token for hints is enough, which may be in the URL. Nothing that
-    /// a person owns is changed.
-    pub(crate) hints: bool,
+    /// The role that is made for this route: it is enough, and its token may be in the URL.
+    pub(crate) own: Option<Role>,
     /// Query parameters that it knows.
     pub(crate) query: Vec<String>,
 }
@@ -176,10 +177,15 @@ impl Rule {
         self.role.is_none()
     }
 
+    /// Whether it takes hints, by which nothing that a person owns is changed.
+    pub(crate) fn takes_hints(&self) -> bool {
+        self.own == Some(Role::Hint)
+    }
+
     /// Refuses a caller that may not.
     pub(crate) fn check(&self, caller: &Caller) -> Answer<()> {
         let Some(needed) = self.role else { return Ok(()) };
-        if self.hints && caller.role == Role::Hint {
+        if self.own == Some(caller.role) {
             return Ok(());
         }
         if caller.role < needed {
@@ -208,10 +214,10 @@ impl Rules {
         for (path, methods) in object(document.get("paths").unwrap_or(&Value::Null)) {
             for (method, operation) in object(&methods) {
                 let action = format!("{} {path}", method.to_ascii_uppercase());
-                let (role, all_projects, hints) = asked(&operation);
+                let (role, all_projects, own) = asked(&operation);
                 let mut query = parameters(&operation);
-                query.extend(hints.then(|| URL_PARAMETER.to_owned()));
-                rules.insert(action.clone(), Rule { action, role, all_projects, hints, query });
+                query.extend(own.map(|_| URL_PARAMETER.to_owned()));
+                rules.insert(action.clone(), Rule { action, role, all_projects, own, query });
             }
         }
         Self(rules)
@@ -238,24 +244,27 @@ impl Rules {
     }
 }
 
-/// The role, whether for all projects, and whether hints are taken.
-fn asked(operation: &Value) -> (Option<Role>, bool, bool) {
-    let most = (Some(Role::Admin), true, false);
+/// The role, whether for all projects, and the role that is made for the route.
+fn asked(operation: &Value) -> (Option<Role>, bool, Option<Role>) {
+    let most = (Some(Role::Admin), true, None);
     let Some(needs) = operation.get("security").and_then(Value::as_array) else { return most };
-    let (need, hints) = match needs.as_slice() {
-        [need] => (need, false),
-        [need, other] if other.get(IN_URL).is_some() => (need, true),
+    let (need, own) = match needs.as_slice() {
+        [need] => (need, None),
+        [need, other] => match IN_URL.iter().find(|role| other.get(role.as_str()).is_some()) {
+            Some(role) => (need, Some(*role)),
+            None => return most,
+        },
         _ => return most,
     };
-    if !hints && need.as_object().is_some_and(serde_json::Map::is_empty) {
-        return (None, false, false);
+    if own.is_none() && need.as_object().is_some_and(serde_json::Map::is_empty) {
+        return (None, false, None);
     }
     let words: Vec<&str> = match need.get("token").and_then(Value::as_array) {
         Some(words) => words.iter().filter_map(Value::as_str).collect(),
         None => return most,
     };
     match words.iter().find_map(|word| Role::parse(word)) {
-        Some(role) => (Some(role), words.contains(&"all_projects"), hints),
+        Some(role) => (Some(role), words.contains(&"all_projects"), own),
         None => most,
     }
 }
@@ -275,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_route_that_says_nothing_asks_for_the_most() {
-        let most = (Some(Role::Admin), true, false);
+        let most = (Some(Role::Admin), true, None);
         for (operation, expect) in [
             (r#"{}"#, most),
             (r#"{"security":[]}"#, most),
@@ -285,12 +294,17 @@ mod tests {
             (r#"{"security":[{},{"hint":[]}]}"#, most),
             (r#"{"security":[{"hint":[]}]}"#, most),
             (r#"{"security":[{"token":["reader"]},{"token":["admin"]}]}"#, most),
-            (r#"{"security":[{}]}"#, (None, false, false)),
-            (r#"{"security":[{"token":["reader"]}]}"#, (Some(Role::Reader), false, false)),
+            (r#"{"security":[{"token":["reader"]},{"reader":[]}]}"#, most),
+            (r#"{"security":[{}]}"#, (None, false, None)),
+            (r#"{"security":[{"token":["reader"]}]}"#, (Some(Role::Reader), false, None)),
             (r#"{"security":[{"token":["admin","all_projects"]}]}"#, most),
             (
                 r#"{"security":[{"token":["operator"]},{"hint":[]}]}"#,
-                (Some(Role::Operator), false, true),
+                (Some(Role::Operator), false, Some(Role::Hint)),
+            ),
+            (
+                r#"{"security":[{"token":["admin","all_projects"]},{"engine":[]}]}"#,
+                (Some(Role::Admin), true, Some(Role::Engine)),
             ),
         ] {
             assert_eq!(asked(&serde_json::from_str(operation).unwrap()), expect, "{operation}");

@@ -22,7 +22,7 @@ use crate::auth::{IN_URL, URL_PARAMETER};
 use crate::error::{ErrorBody, ErrorDetail};
 use crate::{
     Service, alert, audit, event, feed, group, health, lag, metrics, node, operation, pin, project,
-    registration, rule, site, store, table, token, version, watch, wish,
+    registration, rule, security_mapping, site, store, table, token, version, watch, wish,
 };
 
 #[derive(OpenApi)]
@@ -67,9 +67,12 @@ impl Modify for Bearer {
         );
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
-        let description = "A token of the role hint, for senders that cannot set a header.";
-        let scheme = ApiKeyValue::with_description(URL_PARAMETER, description);
-        components.add_security_scheme(IN_URL, SecurityScheme::ApiKey(ApiKey::Query(scheme)));
+        for role in IN_URL {
+            let text = format!("A token of the role {role}, for who cannot set a header.");
+            let scheme = ApiKeyValue::with_description(URL_PARAMETER, &text);
+            let scheme = SecurityScheme::ApiKey(ApiKey::Query(scheme));
+            components.add_security_scheme(role.as_str(), scheme);
+        }
     }
 }
 
@@ -85,6 +88,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(store::get, store::put, store::delete))
         .routes(routes!(site::list))
         .routes(routes!(site::get, site::put, site::delete))
+        .routes(routes!(security_mapping::get))
         .routes(routes!(project::list))
         .routes(routes!(project::get, project::put, project::delete))
         .routes(routes!(project::namespaces))
@@ -178,6 +182,8 @@ fn name_schema(name: &str) -> Value {
 fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let public = operation.get("security") == Some(&json!([{}]));
     let (read, change) = (method == "get", !matches!(method, "get" | "options"));
+    // What holds secrets has no tag.
+    let keys = operation.get("operationId") == Some(&json!("get_trino_security_mapping"));
     let query = operation.get("parameters").and_then(Value::as_array).map_or(0, Vec::len) > 0;
     let has_body = operation.contains_key("requestBody");
     let parameters = operation.entry("parameters").or_insert(json!([]));
@@ -186,7 +192,7 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
             let name = parameter["name"].as_str().unwrap_or_default();
             parameter["schema"] = name_schema(name);
         }
-        if read {
+        if read && !keys {
             parameters.push(if_none_match());
         }
         if change {
@@ -216,6 +222,9 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     if operation.get("operationId") == Some(&json!("plan_table")) {
         errors.push(422);
     }
+    if keys {
+        errors.push(409);
+    }
     errors.extend([500, 503]);
     errors.sort_unstable();
     let Some(answers) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
@@ -224,7 +233,7 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     for code in errors {
         answers.insert(code.to_string(), error(code));
     }
-    if read {
+    if read && !keys {
         answers.insert("304".to_owned(), json!({ "description": "It is as `If-None-Match` says" }));
     }
 }

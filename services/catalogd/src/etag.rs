@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Answer, ApiError};
 use crate::hex;
+use crate::idempotency::Secret;
 
 /// Longest list of tags.
 const TAGS_BYTES_MAX: usize = 4_096;
@@ -126,9 +127,10 @@ impl Expect {
 }
 
 /// Finishes an answer to GET: 304 where the caller has it already. One without a tag is tagged by
-/// its bytes.
+/// its bytes; not one with a secret, since a tag is shown to more than the bytes are.
 pub(crate) async fn finish(response: Response, headers: &HeaderMap) -> Answer<Response> {
-    if response.status() != StatusCode::OK || is_stream(&response) {
+    let secret = response.extensions().get::<Secret>().is_some();
+    if response.status() != StatusCode::OK || is_stream(&response) || secret {
         return Ok(response);
     }
     let (mut parts, body) = response.into_parts();

@@ -125,8 +125,7 @@ async fn identify(api: &Service, rule: &Rule, request: &Parts) -> Answer<Caller>
         let message = "without tokens, the service is reached by a loopback address only";
         return Err(ApiError::forbidden(message));
     }
-    let query = request.uri.query().filter(|_| rule.hints);
-    let from = (&request.headers, query);
+    let from = (&request.headers, request.uri.query().zip(rule.own));
     auth::authenticate(api.options.auth, api.catalog(), from, api.now_ms()).await
 }
 
@@ -176,7 +175,7 @@ async fn change(
         Ok(caller) => read(&api, body).await.map(|body| (caller, parts, body)),
         Err(error) => Err(error),
     };
-    let record = (!rule.hints).then_some(record);
+    let record = (!rule.takes_hints()).then_some(record);
     let task = tokio::spawn(async move { audited(&api, record, admitted, next).await });
     task.await.map_err(|_| ApiError::internal())?
 }

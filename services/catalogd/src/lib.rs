@@ -8,7 +8,8 @@
 //!   route that says nothing is for administrators.
 //! - Every change of what a person owns is in the audit before it is made, and its outcome after.
 //! - Every answer that is no success has one shape, and every answer a request id.
-//! - No secret is answered but a new token's, once.
+//! - No secret is answered but a new token's, once, and the keys of readers to engines; what is
+//!   answered so is in no tag, and is not remembered.
 //!
 //! Not here: what a table's log says, carrying out operations (`services/syncd`).
 
@@ -39,6 +40,7 @@ mod place;
 mod project;
 mod registration;
 mod rule;
+mod security_mapping;
 mod serve;
 mod site;
 mod store;
@@ -61,6 +63,7 @@ use sha2::Sha256;
 pub use auth::Auth;
 pub use inspect::{Finding, InspectError, Inspection, Inspector};
 pub use metrics::{HintCounts, Metrics, MetricsError};
+pub use security_mapping::{NoSecret, Secrets};
 pub use serve::serve;
 
 /// What the service is made of.
@@ -72,6 +75,8 @@ pub struct Options {
     pub auth: Auth,
     /// Opens tables; without it, dry runs and plans are refused.
     pub inspector: Option<Arc<dyn Inspector>>,
+    /// Reads the secrets of stores; without it, no keys are handed to engines.
+    pub secrets: Option<Arc<dyn Secrets>>,
     /// Makes `/metrics`; without it there are none.
     pub metrics: Option<Arc<dyn Metrics>>,
     /// Whether `/metrics` needs no token.

@@ -1,11 +1,12 @@
 //! Projects, and the namespaces in them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use axum::{Extension, Json};
-use driftless_catalog::{Namespace, Project, check_identifier, check_label};
+use driftless_catalog::{Namespace, NewProject, Project, check_identifier, check_label};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,6 +21,9 @@ use crate::page::Page;
 /// Largest share.
 const SHARE_MAX: u32 = 1_000;
 
+/// Sites at which one project has readers.
+const READERS_MAX: usize = 1_000;
+
 /// A project to be made or changed.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +36,11 @@ pub(crate) struct ProjectRequest {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 1000)]
     share: Option<u32>,
+    /// For each site, the store whose keys engines read the project's replicas there with: one
+    /// that lies in the site's bucket and is open to the project. Its keys are handed to engines, so
+    /// that they should read the project's folder, and nothing else.
+    #[serde(default)]
+    readers: BTreeMap<String, String>,
 }
 
 /// A page of projects.
@@ -139,8 +148,13 @@ pub(crate) async fn put(
     if !(1..=SHARE_MAX).contains(&share) {
         return Err(ApiError::invalid(format!("share is {share}: use 1 to {SHARE_MAX}")));
     }
+    if request.readers.len() > READERS_MAX {
+        return Err(ApiError::invalid(format!("readers: name {READERS_MAX} sites at most")));
+    }
     let expect = meant((&api, &caller), &name, &expect).await?;
-    let wanted = (name.as_str(), request.organisation.as_deref(), share);
+    let ProjectRequest { organisation, readers, .. } = request;
+    let (name, organisation) = (name.as_str(), organisation.as_deref());
+    let wanted = NewProject { name, organisation, share, readers };
     let project = api.catalog().put_project(wanted, expect, api.now_ms()).await?;
     Ok(tag(&project, &caller).on_put(Json(project)))
 }

@@ -157,7 +157,7 @@ pub(crate) async fn put(
 
 /// Remove a site
 ///
-/// One that holds tables stays.
+/// One that holds tables, or that the readers of a project name, stays.
 #[utoipa::path(delete, path = "/v1/sites/{site}", tag = "sites", operation_id = "delete_site",
     params(("site" = String, Path, description = "Name of the site")),
     responses((status = 204, description = "It is gone")),

@@ -196,7 +196,7 @@ pub(crate) async fn put(
 
 /// Remove a store
 ///
-/// One that a site or a table names stays.
+/// One that a site, a table or the readers of a project name stays.
 #[utoipa::path(delete, path = "/v1/stores/{store}", tag = "stores", operation_id = "delete_store",
     params(("store" = String, Path, description = "Name of the store")),
     responses((status = 204, description = "It is gone")),

@@ -1,9 +1,10 @@
-//! Tables as the API looks at them: opened as the daemon would, and nothing is changed.
+//! Tables as the API looks at them: opened as the daemon would, and nothing is changed. And the
+//! secrets that it hands to engines, read as the daemon reads them.
 
 use std::sync::Arc;
 
-use driftless_catalog::{Policy, Site, Table};
-use driftless_catalogd::{Finding, InspectError, Inspection, Inspector};
+use driftless_catalog::{Policy, Site, StoreRecord, Table};
+use driftless_catalogd::{Finding, InspectError, Inspection, Inspector, NoSecret, Secrets};
 use driftless_syncd::{NotOpened, Stores};
 use serde_json::{Value, json};
 use table_sync_core::{Position, SourceError, SourceLog, with_causes};
@@ -19,6 +20,12 @@ pub(crate) struct Opening {
 impl Opening {
     pub(crate) fn new(stores: Arc<Stores>) -> Self {
         Self { stores }
+    }
+}
+
+impl Secrets for Opening {
+    fn option(&self, store: &StoreRecord, name: &str) -> Result<String, NoSecret> {
+        self.stores.option(store, name).map_err(|error| NoSecret { message: error.message() })
     }
 }
 

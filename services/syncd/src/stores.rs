@@ -16,7 +16,7 @@ use driftless_catalog::{
 };
 use driftless_wire::{HudiOptions, OpenError, Opener, Table, TableOptions, parse_start};
 use table_sync_core::{Start, with_causes};
-use table_sync_store::{Secret, Store, StoreConfig};
+use table_sync_store::{Secret, SecretError, Store, StoreConfig};
 use tokio::time::Instant;
 
 use crate::Options;
@@ -182,25 +182,48 @@ impl Stores {
     fn config(&self, record: &StoreRecord) -> Result<StoreConfig, NotOpened> {
         let mut options = BTreeMap::new();
         for (name, value) in &record.options {
-            let refuse =
-                |what| NotOpened::Secret { store: record.name.clone(), option: name.clone(), what };
-            let secret = match value {
-                OptionValue::Text(text) => Secret::plain(text),
-                OptionValue::Env(FromEnv { env }) if env.starts_with(SECRET_PREFIX) => {
-                    Secret::from_env(env)
-                }
-                OptionValue::Env(_) => return Err(refuse("this variable may not be read")),
-                OptionValue::File(FromFile { file }) => {
-                    let folder = self.options.secrets.as_deref();
-                    let folder = folder.ok_or_else(|| refuse("there is no folder of secrets"))?;
-                    let path = file_below(folder, file);
-                    Secret::from_file(path.ok_or_else(|| refuse("this is no name of a file"))?)
-                }
-            };
+            let secret = self.secret(value).map_err(|what| refuse(record, name, what))?;
             options.insert(name.clone(), secret);
         }
         Ok(StoreConfig { url: record.url.clone(), options })
     }
+
+    /// The value of an option of a store, read now.
+    ///
+    /// # Errors
+    /// [`NotOpened::Secret`], without the value: the store has no such option, or this node cannot
+    /// read it.
+    pub fn option(&self, record: &StoreRecord, name: &str) -> Result<String, NotOpened> {
+        let value = record.options.get(name).ok_or("there is none");
+        let secret = value.and_then(|value| self.secret(value));
+        let found = secret.and_then(|secret| {
+            secret.reveal().map_err(|error| match error {
+                SecretError::Env { .. } => "its variable is not set",
+                _ => "its file cannot be read",
+            })
+        });
+        found.map_err(|what| refuse(record, name, what))
+    }
+
+    /// Where a value is read; or why this node does not.
+    fn secret(&self, value: &OptionValue) -> Result<Secret, &'static str> {
+        match value {
+            OptionValue::Text(text) => Ok(Secret::plain(text)),
+            OptionValue::Env(FromEnv { env }) if env.starts_with(SECRET_PREFIX) => {
+                Ok(Secret::from_env(env))
+            }
+            OptionValue::Env(_) => Err("this variable may not be read"),
+            OptionValue::File(FromFile { file }) => {
+                let folder = self.options.secrets.as_deref();
+                let folder = folder.ok_or("there is no folder of secrets")?;
+                Ok(Secret::from_file(file_below(folder, file).ok_or("this is no name of a file")?))
+            }
+        }
+    }
+}
+
+fn refuse(record: &StoreRecord, option: &str, what: &'static str) -> NotOpened {
+    NotOpened::Secret { store: record.name.clone(), option: option.to_owned(), what }
 }
 
 /// A site that is a URL is a store of its own, so that our own objects lie at its root. No store of

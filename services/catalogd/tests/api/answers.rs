@@ -23,7 +23,7 @@ fn words_are_described_as_they_are_sent() {
             assert_eq!(word, word.to_lowercase(), "{name}: the name of a variant");
         }
     }
-    assert_eq!(document["components"]["schemas"]["Role"]["enum"][3], "admin");
+    assert_eq!(document["components"]["schemas"]["Role"]["enum"][4], "admin");
     assert!(!document.to_string().contains("schemas/Fate"), "not in the components");
 }
 

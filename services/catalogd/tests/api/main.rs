@@ -17,6 +17,7 @@ mod idempotency;
 mod inventory;
 mod pages;
 mod rules;
+mod security_mapping;
 mod service;
 mod socket;
 mod tables;

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use axum::Router;
 use axum::body::Body;
 use driftless_catalog::{
-    Catalog, NewToken, Policy, Report, Role, Site, Table, TableName, Version, database_url,
+    Catalog, FromEnv, NewToken, OptionValue, Policy, Report, Role, Site, StoreRecord, Table,
+    TableName, Version, database_url,
 };
-use driftless_catalogd::{Auth, InspectError, Inspection, Inspector, Limits, Options, token};
+use driftless_catalogd::{
+    Auth, InspectError, Inspection, Inspector, Limits, NoSecret, Options, Secrets, token,
+};
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
 use table_sync_core::Position;
@@ -116,6 +119,19 @@ impl Inspector for StandIn {
     }
 }
 
+/// Variables hold their own names, but for those that end in `_ABSENT`.
+impl Secrets for StandIn {
+    fn option(&self, store: &StoreRecord, name: &str) -> Result<String, NoSecret> {
+        match &store.options[name] {
+            OptionValue::Text(text) => Ok(text.clone()),
+            OptionValue::Env(FromEnv { env }) if !env.ends_with("_ABSENT") => {
+                Ok(format!("in {env}"))
+            }
+            _ => Err(NoSecret { message: format!("read {name} of the store {}", store.name) }),
+        }
+    }
+}
+
 fn refused(transient: bool) -> InspectError {
     let (code, message) = ("not_a_table".to_owned(), "open the table".to_owned());
     InspectError { code, message, transient }
@@ -148,6 +164,7 @@ impl Api {
             catalog: catalog.clone(),
             auth: Auth::Open,
             inspector: Some(Arc::new(StandIn)),
+            secrets: Some(Arc::new(StandIn)),
             metrics: Some(Arc::new(StandIn)),
             metrics_open: false,
             now_ms: Arc::new(move || now.load(Ordering::SeqCst)),

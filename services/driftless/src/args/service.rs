@@ -212,8 +212,10 @@ pub(crate) enum Token {
 /// See [`Role`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleArg {
-    /// Send hints, and nothing else; the one that may be in a URL.
+    /// Send hints, and nothing else; it may be in the URL.
     Hint,
+    /// Fetch the keys that engines read with, and nothing else; it may be in the URL.
+    Engine,
     /// Look at things.
     Reader,
     /// Change tables.
@@ -226,6 +228,7 @@ impl From<RoleArg> for Role {
     fn from(role: RoleArg) -> Self {
         match role {
             RoleArg::Hint => Self::Hint,
+            RoleArg::Engine => Self::Engine,
             RoleArg::Reader => Self::Reader,
             RoleArg::Operator => Self::Operator,
             RoleArg::Admin => Self::Admin,
@@ -288,6 +291,9 @@ pub(crate) struct EnginesOf {
     /// The metastore of a project at that site: see `driftless serve --metastore`
     #[arg(long, value_name = "URI", default_value = "thrift://127.0.0.1:9083")]
     pub(crate) metastore: String,
+    /// Let Trino take the keys of each project from this service, in place of keys of its own
+    #[arg(long)]
+    pub(crate) security_mapping: bool,
     /// Which Spark
     #[arg(long, value_enum, value_name = "VERSION", default_value = "3.5")]
     pub(crate) spark: SparkVersion,

@@ -209,10 +209,12 @@ impl Listening {
         })?;
         let address = listener.local_addr().map_or(args.listen, |address| address);
         let auth = if args.no_auth { catalogd::Auth::Open } else { catalogd::Auth::Tokens };
+        let opening = Arc::new(Opening::new(stores));
         let options = catalogd::Options {
             catalog: catalog.clone(),
             auth,
-            inspector: Some(Arc::new(Opening::new(stores))),
+            inspector: Some(opening.clone()),
+            secrets: Some(opening),
             metrics: None,
             metrics_open: args.open_metrics,
             now_ms: Arc::new(now_ms),

@@ -102,7 +102,16 @@ fn configuration_names_the_site_and_no_secret() {
         }
         assert!(!text.contains("not to be shown"), "{said:#}");
     }
+    let said = world.ask(&serve, &["engines", "trino", "north", "--security-mapping"]);
+    let uri = format!("{}/v1/sites/north/trino-security-mapping?token=$", serve.url());
+    for file in said["files"].as_array().unwrap() {
+        let text = file["content"].as_str().unwrap();
+        assert!(text.contains(&uri) && !text.contains("DRIFTLESS_SITE_KEY"), "{text}");
+    }
     let server = serve.url();
+    let (code, said) =
+        world.run(&["engines", "spark", "north", "--security-mapping", "--server", &server]);
+    assert!(code != 0 && said.to_string().contains("only Trino"), "{said:#}");
     let (code, said) = world.run(&["engines", "trino", "east", "--server", &server]);
     assert_ne!(code, 0);
     assert!(said.to_string().contains("no S3 store"), "{said:#}");

@@ -20,6 +20,14 @@ const SPARK_4_0: &str = include_str!("../../../../../engines/spark/4.0/spark-def
 /// A store without regions takes any.
 const ANY_REGION: &str = "us-east-1";
 
+/// What Trino takes in place of keys. An answer that is older than the period is asked for again
+/// by the next query, which fails where there is none.
+const MAPPING: &str = "\
+s3.security-mapping.enabled=true
+s3.security-mapping.config-uri={server}/v1/sites/{site}/trino-security-mapping?token=${ENV:DRIFTLESS_ENGINE_TOKEN}
+s3.security-mapping.refresh-period=10m
+";
+
 /// Options of a store that say how it is reached, without `aws_`.
 const ENDPOINT: &str = "endpoint";
 const REGION: &str = "region";
@@ -34,7 +42,14 @@ struct Site {
 
 pub(crate) async fn run(setting: &Setting, args: &EnginesOf) -> Result<Exit, Ended> {
     let site = site(&Client::new(&args.server)?, &args.site).await?;
-    let filled = |text: &str| fill(text, &site, &args.metastore);
+    if args.security_mapping && !matches!(args.engine, Engine::Trino) {
+        let message = format!("use --security-mapping for {}", args.engine.name());
+        return Err(CommandError::arguments(message, "only Trino takes keys from a service").into());
+    }
+    let filled = |text: &str| match args.security_mapping {
+        false => fill(text, &site, &args.metastore),
+        true => fill(&mapped(text, &args.server.server, &args.site), &site, &args.metastore),
+    };
     let files: Vec<(&str, String)> = match args.engine {
         Engine::Trino => vec![
             ("etc/catalog/delta.properties", filled(TRINO_DELTA)),
@@ -49,10 +64,15 @@ pub(crate) async fn run(setting: &Setting, args: &EnginesOf) -> Result<Exit, End
         }
         Engine::Duckdb => vec![("site.sql", duckdb(&site, &args.site))],
     };
-    let mut text = String::from(
-        "# DRIFTLESS_SITE_KEY and DRIFTLESS_SITE_SECRET: keys that may read the site, and nothing \
-         else.\n# Engines commit to a Delta log without asking a metastore; only the keys stop \
-         them.\n",
+    let keys = match args.security_mapping {
+        false => "DRIFTLESS_SITE_KEY and DRIFTLESS_SITE_SECRET: keys that may read the site",
+        true => {
+            "DRIFTLESS_ENGINE_TOKEN: a token of the role engine, whose keys may read the project"
+        }
+    };
+    let mut text = format!(
+        "# {keys}, and nothing else.\n# Engines commit to a Delta log without asking a metastore; \
+         only the keys stop them.\n"
     );
     for (name, content) in &files {
         text.push_str(&format!("\n# file: {name}\n{content}"));
@@ -103,6 +123,17 @@ fn of_url(
 
 fn text(value: &Value, name: &str) -> Option<String> {
     value.get(name).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// Trino's catalog with the service's security mapping in the place of keys.
+fn mapped(text: &str, server: &str, site: &str) -> String {
+    let is_key =
+        |line: &&str| line.contains("DRIFTLESS_SITE_KEY") || line.contains("DRIFTLESS_SITE_SECRET");
+    let mut out: String =
+        text.lines().filter(|line| !is_key(line)).flat_map(|line| [line, "\n"]).collect();
+    let server = server.trim_end_matches('/');
+    out.push_str(&MAPPING.replace("{server}", server).replace("{site}", site));
+    out
 }
 
 /// Puts what is known in the place of variables; a line about an endpoint goes where there is none.
@@ -174,6 +205,26 @@ mod tests {
             assert!(!filled.contains("DRIFTLESS_METASTORE"), "{filled}");
             let filled = fill(text, &site(None), "thrift://meta:9083");
             assert!(!filled.contains("endpoint=") && !filled.contains("s3a.endpoint "), "{filled}");
+        }
+    }
+
+    #[test]
+    fn a_security_mapping_takes_the_place_of_keys() {
+        for text in [TRINO_DELTA, TRINO_HUDI] {
+            let mapped = mapped(text, "https://driftless.example.net/", "east");
+            let filled = fill(&mapped, &site(Some("http://vast:9000")), "thrift://meta:9083");
+            let uri = "s3.security-mapping.config-uri=https://driftless.example.net/v1/sites/east/\
+                       trino-security-mapping?token=${ENV:DRIFTLESS_ENGINE_TOKEN}\n";
+            for part in
+                ["s3.security-mapping.enabled=true\n", uri, "s3.endpoint=http://vast:9000\n"]
+            {
+                assert!(filled.contains(part), "{filled}");
+            }
+            assert!(!filled.contains("DRIFTLESS_SITE_"), "{filled}");
+            assert!(
+                !filled.contains("aws-access-key") && !filled.contains("aws-secret"),
+                "{filled}"
+            );
         }
     }
 
