@@ -65,7 +65,7 @@ impl StoreRecord {
     }
 
     /// Whether a place is in it: a URL, or `STORE:path`.
-    pub(crate) fn holds(&self, place: &str) -> bool {
+    pub fn holds(&self, place: &str) -> bool {
         match (parts(place), parts(&self.url)) {
             (Some((bucket, folders)), Some((own, root))) => {
                 bucket == own && folders.iter().zip(&root).all(|(one, other)| one == other)

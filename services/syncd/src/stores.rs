@@ -78,6 +78,21 @@ struct Known {
     records: Vec<StoreRecord>,
     sites: Vec<Site>,
     opener: Arc<Opener>,
+    /// Stores that this node cannot open: with the option, and why.
+    refused: Vec<(StoreRecord, String, &'static str)>,
+}
+
+impl Known {
+    /// A place in a store that cannot be opened stops whoever needs that place, and nobody else.
+    fn check<'a>(&self, places: impl IntoIterator<Item = &'a str>) -> Result<(), NotOpened> {
+        for place in places {
+            let holds = |(record, ..): &&(StoreRecord, String, &str)| record.holds(place);
+            if let Some((record, option, what)) = self.refused.iter().find(holds) {
+                return Err(refuse(record, option, what));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Stores {
@@ -97,6 +112,7 @@ impl Stores {
         policy: &Policy,
     ) -> Result<Table, NotOpened> {
         let known = self.read().await?;
+        known.check(targets.iter().map(String::as_str).chain([source]))?;
         let targets: Vec<_> = targets.iter().map(|place| at_site(&known.sites, place)).collect();
         let table = known.opener.table(source, &targets, &table_options(policy))?;
         let targets = table.targets.iter().map(|target| target.url.as_str());
@@ -114,6 +130,7 @@ impl Stores {
     /// [`NotOpened`].
     pub async fn site(&self, site: &Site) -> Result<(Store, Store), NotOpened> {
         let known = self.read().await?;
+        known.check([site.url.as_str()])?;
         if !allowed(&site.url, &self.options.files) {
             return Err(NotOpened::Outside { url: site.url.clone() });
         }
@@ -128,6 +145,7 @@ impl Stores {
     /// [`NotOpened`].
     pub async fn expand(&self, pattern: &str) -> Result<Vec<(String, String)>, NotOpened> {
         let known = self.read().await?;
+        known.check([pattern])?;
         let found = known.opener.expand(pattern).await?;
         let mut tables = Vec::with_capacity(found.len());
         for (path, location) in found {
@@ -161,8 +179,14 @@ impl Stores {
             return Ok(known.clone());
         }
         let mut stores: BTreeMap<String, StoreConfig> = BTreeMap::new();
+        let mut refused = Vec::new();
         for record in &records {
-            stores.insert(record.name.clone(), self.config(record)?);
+            match self.config(record) {
+                Ok(config) => {
+                    stores.insert(record.name.clone(), config);
+                }
+                Err((option, what)) => refused.push((record.clone(), option, what)),
+            }
         }
         for site in sites.iter().filter(|site| site.url.contains("://")) {
             let (url, options) = (site.url.clone(), BTreeMap::new());
@@ -170,7 +194,7 @@ impl Stores {
         }
         let (settings, state) = (self.options.settings.clone(), self.options.state.clone());
         let opener = Arc::new(Opener::new(settings, stores, state)?);
-        let known = Known { read: Instant::now(), records, sites, opener };
+        let known = Known { read: Instant::now(), records, sites, opener, refused };
         *self.known() = Some(known.clone());
         Ok(known)
     }
@@ -179,10 +203,11 @@ impl Stores {
         self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn config(&self, record: &StoreRecord) -> Result<StoreConfig, NotOpened> {
+    /// How a store is opened; or the option that this node cannot read, and why.
+    fn config(&self, record: &StoreRecord) -> Result<StoreConfig, (String, &'static str)> {
         let mut options = BTreeMap::new();
         for (name, value) in &record.options {
-            let secret = self.secret(value).map_err(|what| refuse(record, name, what))?;
+            let secret = self.secret(value).map_err(|what| (name.clone(), what))?;
             options.insert(name.clone(), secret);
         }
         Ok(StoreConfig { url: record.url.clone(), options })

@@ -1,7 +1,7 @@
 //! Trouble with one table is no trouble of another.
 
-use driftless_catalog::Policy;
 use driftless_catalog::status::{Condition, Status};
+use driftless_catalog::{FromFile, OptionValue, Policy, StoreRecord};
 
 use crate::world::World;
 
@@ -56,6 +56,47 @@ async fn broken_tables_delay_no_other() {
     assert!(progress.reason.as_deref().unwrap().contains("no table log"), "{progress:?}");
     // Nothing was seen, so that nothing is known: not even that nothing is pending.
     assert_eq!(crate::world::lag_of(&table, &table.replicas[0]), None);
+    daemon.stop().await;
+}
+
+/// This node has no folder of secrets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_whose_secret_cannot_be_read_holds_up_only_its_tables() {
+    let world = World::new().await;
+    let mut feed = world.feed("history", "orders");
+    let version = feed.commit().await.unwrap();
+    let secret = FromFile { file: "key".to_owned() };
+    let store = StoreRecord {
+        name: "closed".to_owned(),
+        url: "s3://closed".to_owned(),
+        region: None,
+        options: [("aws_secret_access_key".to_owned(), OptionValue::File(secret))].into(),
+        projects: Vec::new(),
+        revision: 0,
+        created_ms: 0,
+    };
+    world.catalog.put_store(&store, None, crate::world::now_ms()).await.unwrap();
+    let daemon = world.daemon("a").await;
+    world.register("orders", often()).await;
+    for (table, source) in [("named", "closed:t"), ("by_url", "s3a://closed/u")] {
+        let new = driftless_catalog::NewTable {
+            name: crate::world::name(&format!("lake.sales.{table}")),
+            source: source.to_owned(),
+            policy: often(),
+            sites: vec!["east".to_owned()],
+            rule: None,
+            paused: false,
+        };
+        world.catalog.register(&new, crate::world::now_ms()).await.unwrap();
+    }
+    world.until_head("orders", version).await;
+    for table in ["named", "by_url"] {
+        let told = |table: &driftless_catalog::Table| {
+            let reason = table.replicas[0].progress.reason.as_deref().unwrap_or_default();
+            reason.contains("closed") && reason.contains("there is no folder of secrets")
+        };
+        world.until(table, "refused for its store", told).await;
+    }
     daemon.stop().await;
 }
 
