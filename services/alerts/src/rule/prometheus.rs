@@ -72,6 +72,10 @@ fn alert(rule: &Rule, tiers: &[Priority]) -> String {
     }
     yaml.push_str("    labels:\n");
     yaml.push_str(&labels(rule, severity));
+    // What the expression says as well; rules of one name are told apart by it.
+    if let [tier] = tiers {
+        yaml.push_str(&format!("      tier: {}\n", quoted(tier.as_str())));
+    }
     yaml.push_str("    annotations:\n");
     let summary = rule.summary_of(what(rule), "{{ $labels.site }}");
     for (name, text) in

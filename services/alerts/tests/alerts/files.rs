@@ -31,8 +31,8 @@ fn files_are_what_the_tables_say() {
 fn prometheus_takes_the_rules_and_they_fire() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     for arguments in [
-        ["check", "rules", "prometheus-rules.yaml"],
-        ["test", "rules", "prometheus-rules.test.yaml"],
+        &["check", "rules", "--lint-fatal", "prometheus-rules.yaml"][..],
+        &["test", "rules", "prometheus-rules.test.yaml"],
     ] {
         let Some(mut promtool) = promtool() else { return };
         let output = promtool.args(arguments).current_dir(folder).output().unwrap();
