@@ -104,7 +104,9 @@ def verdict(engine, table, version, cell, schemas):
 def reason(answer, expected, table):
     """Why an answer is not right, without what differs between a site and the source."""
     if "error" in answer:
-        text = re.sub(r"\S*://\S+", "URL", answer["error"])
+        # The same failure has the class in front or not, by where in a query it happens.
+        text = re.sub(r"^([a-z]\w*\.)+\w+(Exception|Error): ", "", answer["error"])
+        text = re.sub(r"\S*://\S+", "URL", text)
         text = re.sub(r"[\w-]+\.[\w-]+\." + table.name, table.name, text)
         return re.sub(r"\b\d{8,}\b|[0-9a-f]{8}-[0-9a-f-]{20,}", "N", text)[:200]
     if answer in expected:

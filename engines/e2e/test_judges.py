@@ -63,6 +63,10 @@ class MatrixTest(unittest.TestCase):
         self.check(WRONG, WRONG, (0, 1, 0))
         self.check(BROKEN_THERE, BROKEN, (0, 1, 0))
 
+    def test_a_failure_is_the_same_with_its_class_in_front(self):
+        wrapped = {"error": f"java.lang.IllegalStateException: {BROKEN['error']}"}
+        self.check(wrapped, BROKEN_THERE, (0, 1, 0))
+
     def test_a_gap_that_differs_at_the_source_is_a_failure(self):
         self.check(WRONG, OTHER, (0, 0, 1))
         self.check(BROKEN, WRONG, (0, 0, 1))
