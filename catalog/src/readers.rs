@@ -56,18 +56,7 @@ pub fn reading<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn store(name: &str, url: &str, projects: &[&str]) -> StoreRecord {
-        StoreRecord {
-            name: name.to_owned(),
-            url: url.to_owned(),
-            region: None,
-            options: Default::default(),
-            projects: projects.iter().map(|project| (*project).to_owned()).collect(),
-            revision: 1,
-            created_ms: 0,
-        }
-    }
+    use crate::store::tests::store;
 
     #[track_caller]
     fn check(url: &str, named: &str, expect: std::result::Result<&str, &str>) {

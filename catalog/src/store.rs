@@ -112,10 +112,10 @@ pub(crate) fn parts(url: &str) -> Option<((&str, &str), Vec<String>)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn store(name: &str, url: &str, projects: &[&str]) -> StoreRecord {
+    pub(crate) fn store(name: &str, url: &str, projects: &[&str]) -> StoreRecord {
         StoreRecord {
             name: name.to_owned(),
             url: url.to_owned(),

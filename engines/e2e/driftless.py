@@ -50,10 +50,10 @@ class Driftless:
         for site in sites:
             self.ask("PUT", f"/v1/sites/{site.bucket}", {"url": f"{site.bucket}:"})
 
-    def register(self, name, source, sites, policy):
+    def register(self, name, source, sites, policy, project=PROJECT):
         """Registers `namespace.table`."""
         document = {
-            "name": f"{PROJECT}.{name}",
+            "name": f"{project}.{name}",
             "source": source,
             "sites": [site.bucket for site in sites],
             "policy": policy,
@@ -96,6 +96,11 @@ class Driftless:
                 services.say(f"{len(states) - len(moving)} of {len(states)} tables in {took:.0f} s")
                 return states
             time.sleep(0.5)
+
+
+def place(name):
+    """Where the replica of `namespace.table` lies, below the root of its site."""
+    return f"{PROJECT}/{name.replace('.', '/')}"
 
 
 def secret(store):

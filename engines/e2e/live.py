@@ -87,11 +87,11 @@ class Delta(Writer):
     def table(self):
         return f"delta.`{self.url}`"
 
-    def create(self, columns="id BIGINT, p STRING, name STRING"):
+    def create(self):
         properties = ", ".join(f"'{key}' = '{value}'" for key, value in DELTA.items())
         self.run(
-            f"CREATE TABLE {self.table} ({columns}) USING delta PARTITIONED BY (p) "
-            f"TBLPROPERTIES ({properties})"
+            f"CREATE TABLE {self.table} (id BIGINT, p STRING, name STRING) USING delta "
+            f"PARTITIONED BY (p) TBLPROPERTIES ({properties})"
         )
 
     def insert(self, more=""):

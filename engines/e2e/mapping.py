@@ -94,9 +94,7 @@ def serving(here, source):
     }
     client.ask("PUT", "/v1/stores/mistaken", document)
     for project in (OTHER, BARE):
-        name = f"{project}.{NAMESPACE}.{TABLE}"
-        document = {"name": name, "source": source, "sites": [site.bucket]}
-        client.ask("POST", "/v1/tables", document)
+        client.register(f"{NAMESPACE}.{TABLE}", source, [site], {}, project)
     data = ["--data", here.scratch / "driftless-data"]
     api = driftless.Driftless(s3_server.free_port())
     command = [service.binary, "catalogd", *data, "--listen", api.url.removeprefix("http://")]

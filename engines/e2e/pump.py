@@ -8,7 +8,6 @@
 import dataclasses
 import json
 import os
-import pathlib
 import shutil
 
 import hudi_session

@@ -49,7 +49,7 @@ def unnoticed(here, session):
     """Has Spark commit to a replica, beside the store's keys; a list of what went wrong."""
     (east,) = here.sites
     name = f"delta.{TABLE}"
-    folder = east.folder / driftless.PROJECT / "delta" / TABLE
+    folder = east.folder / driftless.place(name)
     answer = session.sql(f"INSERT INTO delta.`file://{folder}` SELECT * FROM {name}")
     if "error" in answer:
         return [f"Spark could not write into a replica: {answer['error']}"]

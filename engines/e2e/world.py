@@ -42,7 +42,7 @@ class World(contextlib.ExitStack):
         }
 
     def replica(self, site, table, scheme="s3a"):
-        return site.url(f"{driftless.PROJECT}/{table.site_name.replace('.', '/')}", scheme)
+        return site.url(driftless.place(table.site_name), scheme)
 
     def trino(self, environment, more):
         """Trino over the shared catalogs, and over those of `more`: texts by name."""
