@@ -143,6 +143,20 @@ class TornTest(unittest.TestCase):
                 self.script.states.append(states[1])
             judged.result()
 
+    def test_a_commit_that_begins_later_excuses_nothing(self):
+        self.table.pending = time.monotonic() + 3600
+        self.check([self.state(1), dict(WRONG, schema="{}")], 1)
+
+    def test_what_is_not_known_when_the_time_is_over_is_no_failure(self):
+        class Late(Reader):
+            """The commit ends while the session is asked once more."""
+
+            def crossed(self, table, *_):
+                table.pending = None
+
+        self.hunt.until = self.table.pending = 0.0
+        self.check([dict(WRONG, schema="{}")], 0, Late())
+
     def test_a_writer_that_failed_leaves_nobody_waiting(self):
         self.table.committed = []
         with self.assertRaises(ZeroDivisionError), self.table.committing():

@@ -59,6 +59,11 @@ class Live:
     def site_name(self):
         return f"{NAMESPACE[self.script.format]}.{self.name}"
 
+    def is_unknown(self, at):
+        """Whether a commit began by then of which it is not known yet what it makes."""
+        began = self.pending
+        return began is not None and began <= at
+
     @contextlib.contextmanager
     def committing(self):
         """One commit by a writer that learns only afterwards what it made."""
@@ -124,7 +129,7 @@ class Hunt:
             for table, writer in tables:
                 with table.committing():
                     writer.commit()
-                if table.committed and table not in self.tables:
+                if table.committed and writer.name not in self.live:
                     self.show(table)
 
     def read(self, reader):
@@ -163,7 +168,8 @@ class Hunt:
 
     def judge(self, reader, table, answer, now, seen):
         """Judges an answer that was there at `now`; the newest state that it may be, if any."""
-        while table.pending is not None and table.pending <= now and self.running():
+        # Once it is False, all that was begun by then is in `committed`.
+        while (unknown := table.is_unknown(now)) and self.running():
             time.sleep(0.1)
         committed = sum(at <= now for at in table.committed)
         least = seen.get(table.name, 0)
@@ -179,7 +185,7 @@ class Hunt:
             seen[table.name] = number
             self.states[reader.title].add((script.name, table.name, number))
             return max([number, *fitting])
-        if table.pending is not None:
+        if unknown:
             # The time is over before anybody knows.
             return None
         what = f"state {fitting[-1]} after {least}" if fitting else "no committed state"
@@ -209,7 +215,7 @@ class SparkReader:
         if instant is None:
             return None
         options = {"as.of.instant": instant}
-        return self.session.load("hudi", self.site.url(place(table)), **options)
+        return self.session.load("hudi", self.site.url(driftless.place(table.site_name)), **options)
 
     def is_state(self, script, number, answer):
         wanted = script.states[number].rows
@@ -272,11 +278,6 @@ class TrinoReader:
     def crossed(self, _table, _least, _committed, _answer):
         """Trino keeps one version from its first look to the end of a query."""
         return None
-
-
-def place(table):
-    """Where a replica is, in the bucket of its site."""
-    return f"{driftless.PROJECT}/{table.site_name.replace('.', '/')}"
 
 
 def hunted(hunt, changes, readers, restart, seed):
@@ -344,6 +345,6 @@ def published(site, table):
     """When each state became visible at a site, seconds since the epoch; None for not yet."""
     times = []
     for state in table.script.states:
-        file = site.folder / place(table) / state.revealed_by
+        file = site.folder / driftless.place(table.site_name) / state.revealed_by
         times.append(file.stat().st_mtime if file.exists() else None)
     return times
